@@ -1,0 +1,142 @@
+"""The contracts between the floors. Each is small enough to implement in ten minutes; CONTRIBUTING.md has a worked example of each.
+
+A task knows rows and answers, a processor knows rows and arrays, an engine knows arrays. They meet in one line:
+`task.decode(engine.run(processor.encode(rows)), rows)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from penjing.core.config import Section
+from penjing.core.examples import Examples
+from penjing.core.machine import Machine
+from penjing.core.types import Batch, Estimate, Measurement, NDArray, Prediction, Row, Spec
+
+
+class Task(Protocol):
+    """What is asked and how it is judged. A frozen dataclass in pure numpy; its fields are JSON and travel in the manifest."""
+
+    target: str
+    """Name of the column to predict."""
+
+    @property
+    def outputs(self) -> Mapping[str, Spec]:
+        """The arrays that every engine for this task returns."""
+
+    @property
+    def example(self) -> Row:
+        """A row without target: warms an engine up, stands in the API page, feeds the contract test."""
+
+    @classmethod
+    def suits(cls, values: Sequence[Any]) -> tuple[float, str]:
+        """Return how well a target column of these values suits the task (0 not at all, 1 certainly) and why, in a few words."""
+
+    @classmethod
+    def options_from(cls, rows: Sequence[Row], target: str, columns: Sequence[str]) -> dict[str, Any]:
+        """Learn the fields (the labels, say) from training rows. Raises DataError where the target cannot be learnt."""
+
+    def target_of(self, rows: Sequence[Row]) -> NDArray:
+        """Return what is to be learnt: (B,) int64 for softmax, (B, width) float32 for sigmoid and identity.
+
+        Raises DataError for a value that training did not see.
+        """
+
+    def strata(self, rows: Sequence[Row]) -> NDArray:
+        """Return (B,) int64 classes to balance the splits by (all zero where there are none)."""
+
+    def decode(self, outputs: Batch, rows: Sequence[Row]) -> list[Prediction]: ...
+
+    def confidence(self, outputs: Batch) -> NDArray:
+        """Return (B,) in 0..1: what a cascade defers on."""
+
+    def agreement(self, ours: Batch, theirs: Batch) -> NDArray:
+        """Return (B,) in 0..1: whether two engines' outputs mean the same answer. What parity compares."""
+
+    def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Measurement]:
+        """Judge predictions against rows; the first measurement is the one that tiers are ranked by."""
+
+
+class Processor(Protocol):
+    """Rows → batch, with options learnt from training rows only. A frozen dataclass; the same bytes in training and serving."""
+
+    @classmethod
+    def options_from(cls, rows: Sequence[Row], columns: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the constructor's arguments (JSON), from training rows, the input columns and the tier's own options."""
+
+    def encode(self, rows: Sequence[Row]) -> Batch: ...
+
+
+class Engine(Protocol):
+    """Batch → outputs in one runtime. Thread-safe: `run` may be called from several threads."""
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open what a learner exported into `folder`. Runs no code from it and reads no pickle."""
+
+    def run(self, batch: Batch) -> Batch: ...
+
+
+class Progress(Protocol):
+    """Where a long step says how far it is. The default is silent; the command line draws a bar."""
+
+    def start(self, what: str, total: float) -> None: ...
+    def advance(self, done: float, note: str = "") -> None: ...
+    def finish(self) -> None: ...
+
+
+class Fitting(Protocol):
+    """What a learner gets from the run while it learns."""
+
+    seed: int
+    progress: Progress
+    checkpoints: Path
+    """A folder that survives a kill; a learner that finds its own checkpoint there goes on from it."""
+    cache: Path
+    """A folder for arrays that can be computed again, named by their content."""
+
+
+class Learner(Protocol):
+    """An engine that can also learn, and export itself."""
+
+    processor: ClassVar[str]
+    """Name of the processor whose batches it reads."""
+    Options: ClassVar[type[Section]]
+
+    @classmethod
+    def plan(cls, options: Any, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int) -> Estimate:
+        """Return what learning from `count` rows like `rows` (a sample) will cost. Raises PlanError where it cannot work."""
+
+    @classmethod
+    def create(cls, options: Any, outputs: Mapping[str, Spec]) -> Self: ...
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open what `save` wrote."""
+
+    def fit(self, examples: Examples, validation: Examples, fitting: Fitting) -> None: ...
+    def run(self, batch: Batch) -> Batch: ...
+    def save(self, folder: Path) -> None: ...
+
+    def export(self, folder: Path) -> str:
+        """Write the form that is served into `folder` and return the name of the engine that opens it."""
+
+
+class Signer(Protocol):
+    """Signs and verifies a folder. Package needs one; the pipeline hands the implementation in."""
+
+    def sign(self, folder: Path) -> None: ...
+
+    def verify(self, folder: Path) -> str:
+        """Return the name of the trusted key that signed `folder`. Raises Refused."""
+
+
+class Silent:
+    """A Progress that says nothing."""
+
+    def start(self, what: str, total: float) -> None: ...
+    def advance(self, done: float, note: str = "") -> None: ...
+    def finish(self) -> None: ...
+

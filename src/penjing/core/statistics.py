@@ -1,0 +1,68 @@
+"""Intervals and the functions that turn logits into answers. Pure numpy and scipy.special; source beside each formula.
+
+Shapes: B rows, C classes, R resamples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import betaincinv, expit, logsumexp
+
+from penjing.core.types import Link, NDArray
+
+
+def probabilities(logits_BC: NDArray, link: Link) -> NDArray:
+    """Return the inverse link of `logits_BC`: class probabilities, independent probabilities, or the values themselves."""
+    if link == "softmax":
+        shifted = np.exp(logits_BC - logits_BC.max(axis=1, keepdims=True, initial=-np.inf))
+        result: NDArray = shifted / shifted.sum(axis=1, keepdims=True)
+        return result
+    return np.asarray(expit(logits_BC)) if link == "sigmoid" else logits_BC
+
+
+def mean_loss(logits: NDArray, target: NDArray, link: Link) -> float:
+    """Return the mean loss that is canonical for `link`: cross-entropy in nats, or squared error.
+
+    logits: (B, C); target: (B,) int64 for softmax, (B, C) otherwise.
+    """
+    logits = logits.astype(np.float64)
+    if link == "softmax":
+        return float((logsumexp(logits, axis=1) - logits[np.arange(len(target)), target]).mean())
+    if link == "sigmoid":
+        return float((np.logaddexp(0, logits) - target * logits).mean())
+    return float(((logits - target) ** 2).mean())
+
+
+def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the Clopper–Pearson interval of a proportion (Clopper and Pearson 1934, Biometrika 26:404)."""
+    if n == 0:
+        return 0.0, 1.0
+    tail = (1 - confidence) / 2
+    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
+    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - tail))
+    return low, high
+
+
+def resampled(n: int, resamples: int, seed: int = 0) -> NDArray:
+    """Return (R, n) int64 how often each of `n` rows stands in each bootstrap resample (Efron 1979)."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+
+
+def percentile_interval(values: NDArray, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the percentile bootstrap interval (Efron and Tibshirani 1993, section 13.3) of resampled statistics (R,)."""
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(values[np.isfinite(values)], [tail, 100 - tail]) if np.isfinite(values).any() else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def macro_f1(confusion: NDArray) -> NDArray:
+    """Return the mean over classes of F1 = 2TP / (2TP + FP + FN), for confusion counts (…, C true, C predicted).
+
+    A class that is neither present nor predicted is left out of the mean.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    total = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    seen = total > 0
+    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=seen)
+    result: NDArray = f1.sum(axis=-1) / np.maximum(seen.sum(axis=-1), 1)
+    return result

@@ -1,0 +1,64 @@
+"""A tier: one member of a cascade, and the one line that everything goes through.
+
+Layout of a tier's folder: `tier.json` (names and options of task, processor and engine), and the engine's own files in `engine/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from penjing.core import plugins
+from penjing.core.errors import RunFailed
+from penjing.core.files import read_json, write_json
+from penjing.core.protocols import Engine, Processor, Task
+from penjing.core.types import Batch, Prediction, Row
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Rows → predictions."""
+
+    name: str
+    task: Task
+    processor: Processor
+    engine: Engine
+
+    def outputs(self, rows: Sequence[Row]) -> Batch:
+        return self.engine.run(self.processor.encode(rows))
+
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
+        """Return one prediction a row, each with the name of the tier that made it."""
+        if not rows:
+            return []
+        predictions = self.task.decode(self.outputs(rows), rows)
+        for prediction in predictions:
+            prediction["tier"] = self.name
+        return predictions
+
+    @classmethod
+    def open(cls, folder: Path) -> Tier:
+        """Open a tier that `describe` and an engine's export wrote. Runs no code from it."""
+        try:
+            described = read_json(folder / "tier.json")
+        except FileNotFoundError as error:
+            raise RunFailed(f"{folder} holds no tier (tier.json is missing).") from error
+        engine = plugins.load("engines", described["engine"]).open(folder / "engine")
+        return cls(described["name"], unpacked("tasks", described["task"]), unpacked("processors", described["processor"]), engine)
+
+
+def describe(folder: Path, name: str, task: Task, processor: Processor, engine: str) -> None:
+    """Write `tier.json`, so that `Tier.open(folder)` gives this tier back. `engine` is the name of the engine that opens `folder/engine`."""
+    write_json(folder / "tier.json", {"name": name, "task": packed("tasks", task), "processor": packed("processors", processor), "engine": engine})
+
+
+def packed(kind: str, thing: Any) -> dict[str, Any]:
+    """Return a dataclass plugin as JSON: its name and its fields."""
+    return {"name": plugins.name_of(kind, thing), "options": asdict(thing)}
+
+
+def unpacked(kind: str, described: dict[str, Any]) -> Any:
+    """Return the plugin that `packed` described."""
+    return plugins.load(kind, described["name"])(**described["options"])

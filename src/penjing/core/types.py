@@ -1,0 +1,132 @@
+"""Rows, arrays and predictions: the three kinds of value that cross a border. Knows nothing of tasks or files.
+
+Shapes: B examples in a batch, N values of all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+NDArray = npt.NDArray[Any]
+Row = Mapping[str, Any]
+"""One record of the user's data: named values."""
+Prediction = dict[str, Any]
+"""What the user gets back for one row."""
+Link = Literal["softmax", "sigmoid", "identity"]
+"""How logits become answers; the canonical loss of a generalised linear model follows from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """B sequences of different lengths in two arrays, without padding.
+
+    values: (N, …) all sequences one after the other; offsets: (B + 1,) int64, sequence i is `values[offsets[i]:offsets[i + 1]]`.
+    """
+
+    values: NDArray
+    offsets: NDArray
+
+    @classmethod
+    def of(cls, sequences: Sequence[NDArray | Sequence[Any]], dtype: npt.DTypeLike) -> Ragged:
+        """Join `sequences` into one Ragged."""
+        offsets = np.zeros(len(sequences) + 1, np.int64)
+        np.cumsum([len(s) for s in sequences], out=offsets[1:])
+        values = np.concatenate([np.asarray(s, dtype) for s in sequences]) if sequences else np.zeros(0, dtype)
+        return cls(values, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> NDArray:
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def lengths(self) -> NDArray:
+        """(B,) int64."""
+        return np.diff(self.offsets)
+
+    def take(self, indices: NDArray) -> Ragged:
+        """Return the sequences at `indices`, in that order."""
+        lengths = self.lengths[indices]
+        offsets = np.zeros(len(indices) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        where = np.repeat(self.offsets[:-1][indices] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Ragged(self.values[where], offsets)
+
+    def padded(self, fill: int | float = 0) -> tuple[NDArray, NDArray]:
+        """Return (B, longest) values filled up with `fill`, and a boolean mask of the same shape that is true on real values."""
+        lengths = self.lengths
+        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        out = np.full(mask.shape, fill, self.values.dtype)
+        out[mask] = self.values[self.offsets[0] : self.offsets[-1]]
+        return out, mask
+
+
+Array = NDArray | Ragged
+Batch = dict[str, Array]
+"""Named arrays for B examples."""
+
+
+def size(batch: Batch) -> int:
+    """Return B."""
+    return len(next(iter(batch.values())))
+
+
+def take(batch: Batch, indices: NDArray) -> Batch:
+    """Return the examples at `indices`, in that order."""
+    return {name: a.take(indices) if isinstance(a, Ragged) else a[indices] for name, a in batch.items()}
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """Join batches that hold the same names, one after the other."""
+    joined: Batch = {}
+    for name, first in batches[0].items():
+        parts = [b[name] for b in batches]
+        if isinstance(first, Ragged):
+            ragged = [p for p in parts if isinstance(p, Ragged)]
+            starts = np.cumsum([0, *(len(r.values) for r in ragged[:-1])])
+            offsets = np.concatenate([[0], *(r.offsets[1:] + s for r, s in zip(ragged, starts, strict=True))])
+            joined[name] = Ragged(np.concatenate([r.values for r in ragged]), offsets.astype(np.int64))
+        else:
+            joined[name] = np.concatenate([p for p in parts if isinstance(p, np.ndarray)])
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An array that every engine for a task returns: (B, width) float32, and the link that turns it into an answer."""
+
+    width: int
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measured value. It holds no threshold: limits belong to the user."""
+
+    name: str
+    value: float
+    unit: str = ""
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    n: int | None = None
+    """How many rows it was measured on."""
+    method: str = ""
+    better: Literal["higher", "lower"] = "higher"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a step is expected to cost, before anything is spent."""
+
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    why: str = ""
+    """How it was arrived at, in a few words."""
