@@ -96,7 +96,9 @@ def _index(name: str, items: list[Any], override: str) -> int:
                 items[i] = {"learner": items[i]}
             return i
     known = [i["name"] for i in items if isinstance(i, dict) and "name" in i]
-    raise ConfigError(f"--set {override}: {name!r} is not in the list. {nearest(name, known) if known else f'It has {len(items)} items, counted from 0.'}")
+    raise ConfigError(
+        f"--set {override}: {name!r} is not in the list. {nearest(name, known) if known else f'It has {len(items)} items, counted from 0.'}"
+    )
 
 
 def _lines(node: yaml.Node | None, at: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], int]:

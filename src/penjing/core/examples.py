@@ -66,6 +66,7 @@ class Examples:
 
 def _map(path: Path) -> NDArray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: NDArray = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:  # an array without values cannot be mapped
-        return np.load(path, allow_pickle=False)
+        mapped = np.load(path, allow_pickle=False)
+    return mapped

@@ -16,13 +16,19 @@ import importlib.util
 import os
 import pkgutil
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from penjing.core.errors import BadRequest, MissingLibrary, nearest
 
 _HOME = "penjing.plugins"
 
-_EXTRAS = {"torch": "train", "transformers": "train", "sklearn": "train", "openvino": "openvino", "onnxruntime": "onnx", "onnx": "train", "onnxscript": "train"}
+_EXTRAS = {
+    **dict.fromkeys(("torch", "transformers"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    "openvino": "openvino",
+    "sklearn": "sklearn",
+}
 """The extra of Penjing that brings each optional library."""
 
 
@@ -85,7 +91,7 @@ def missing(error: ModuleNotFoundError, needed_by: str) -> Exception:
 def _files(kind: str) -> frozenset[str]:
     package = importlib.import_module(f"{_HOME}.{kind}")
     more = os.environ.get("PENJING_PLUGINS")
-    if more and (folder := os.path.join(more, kind)) not in package.__path__:
+    if more and (folder := str(Path(more) / kind)) not in package.__path__:
         package.__path__.append(folder)
     return frozenset(module.name for module in pkgutil.iter_modules(package.__path__))
 

@@ -6,7 +6,8 @@ A task knows rows and answers, a processor knows rows and arrays, an engine know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -86,8 +87,12 @@ class Progress(Protocol):
     def advance(self, done: float, note: str = "") -> None: ...
     def finish(self) -> None: ...
 
+    def say(self, sentence: str) -> None:
+        """Tell the user something worth keeping: what was inferred, dropped, chosen or measured."""
 
-class Fitting(Protocol):
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
     """What a learner gets from the run while it learns."""
 
     seed: int
@@ -124,6 +129,49 @@ class Learner(Protocol):
         """Write the form that is served into `folder` and return the name of the engine that opens it."""
 
 
+class Source(Protocol):
+    """Reads one format of the user's data, row by row, in bounded memory."""
+
+    @classmethod
+    def matches(cls, path: Path) -> bool:
+        """Return whether `path` is of this format, by its name or what lies in it."""
+
+    @classmethod
+    def splits(cls, path: Path) -> list[str]:
+        """Return the names of the splits that `path` comes with ("train", "validation", "test"); empty where it is one whole."""
+
+    @classmethod
+    def read(cls, path: Path, split: str, encoding: str) -> Iterator[list[Row]]:
+        """Yield rows, some thousand at a time, in their order. Raises DataError with file and line."""
+
+
+class Cleaner(Protocol):
+    """A function that finds rows to drop; the name of its file is the reason given for each."""
+
+    def __call__(self, rows: Sequence[Row], columns: Sequence[str], target: str) -> NDArray:
+        """Return (B,) bool, true for rows to keep."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a check looks at: something that answers rows, and rows with known answers."""
+
+    task: Task
+    rows: Sequence[Row]
+    outputs: Callable[[Sequence[Row]], Batch]
+    predict: Callable[[Sequence[Row]], list[Prediction]]
+    folder: Path
+    """Where it lies on the disk."""
+    reference: Callable[[Sequence[Row]], Batch] | None = None
+    """The outputs of the side that it was made from."""
+
+
+class Check(Protocol):
+    """A function that measures one thing. It holds no threshold."""
+
+    def __call__(self, subject: Subject) -> list[Measurement]: ...
+
+
 class Signer(Protocol):
     """Signs and verifies a folder. Package needs one; the pipeline hands the implementation in."""
 
@@ -139,4 +187,4 @@ class Silent:
     def start(self, what: str, total: float) -> None: ...
     def advance(self, done: float, note: str = "") -> None: ...
     def finish(self) -> None: ...
-
+    def say(self, sentence: str) -> None: ...

@@ -1,6 +1,6 @@
 """Intervals and the functions that turn logits into answers. Pure numpy and scipy.special; source beside each formula.
 
-Shapes: B rows, C classes, R resamples.
+Shapes: B rows, C classes, K columns, R resamples.
 """
 
 from __future__ import annotations
@@ -43,9 +43,16 @@ def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[fl
     return low, high
 
 
-def resampled(n: int, resamples: int, seed: int = 0) -> NDArray:
-    """Return (R, n) int64 how often each of `n` rows stands in each bootstrap resample (Efron 1979)."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+def resampled_sums(values_BK: NDArray, resamples: int, seed: int = 0) -> NDArray:
+    """Return (1 + R, K): the sums of the columns over all rows, then over each bootstrap resample of the rows (Efron 1979)."""
+    n = len(values_BK)
+    rng = np.random.default_rng(seed)
+    sums = [values_BK.sum(axis=0, dtype=np.float64)[None]]
+    block = max(1, 10_000_000 // n)  # so that the counts of a block of resamples stay below 80 MB
+    for start in range(0, resamples, block):
+        counts_RB = rng.multinomial(n, np.full(n, 1 / n), size=min(block, resamples - start))
+        sums.append(counts_RB.astype(np.float64) @ values_BK)
+    return np.vstack(sums)
 
 
 def percentile_interval(values: NDArray, confidence: float = 0.95) -> tuple[float, float]:

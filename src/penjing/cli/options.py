@@ -1,0 +1,73 @@
+"""The options that several verbs share, and the config that they spell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from penjing.pipeline.run import Run, Until
+
+FOLDER = click.Path(path_type=Path)
+
+
+def of_a_run(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what a run works on."""
+    for option in reversed(
+        [
+            click.argument("source", required=False, type=FOLDER),
+            click.option("--target", metavar="COLUMN", help="Column to predict."),
+            click.option("--text", metavar="COLUMN", multiple=True, help="Column to read; may be repeated. Found out where not given."),
+            click.option("--test", metavar="FILE", help="File of test rows; a fifth of SOURCE where not given."),
+            click.option("--group", metavar="COLUMN", help="Column whose rows stay in one split together."),
+            click.option("--task", metavar="NAME", help="Task; found out where not given."),
+            click.option(
+                "--tier", "tiers", metavar="NAME", multiple=True, help="Learner to climb, with its defaults (linear, say); may be repeated."
+            ),
+            click.option("--run", "folder", type=FOLDER, metavar="DIR", help="Folder of the run.  [default: runs/NAME-OF-SOURCE]"),
+            click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Any key of penjing.yaml, such as seed=3; may be repeated."),
+        ]
+    ):
+        verb = option(verb)
+    return verb
+
+
+def go(
+    until: Until,
+    source: Path | None,
+    folder: Path | None,
+    overrides: tuple[str, ...],
+    tiers: tuple[str, ...],
+    task: str | None,
+    text: tuple[str, ...],
+    **data: str | None,
+) -> Run:
+    """Run the pipeline as the options say: SOURCE is a file of data, or a penjing.yaml (the one here where not given)."""
+    from penjing.cli.progress import Bars
+    from penjing.core.errors import ConfigError
+    from penjing.pipeline.config import read_config
+    from penjing.pipeline.run import run
+    from penjing.pipeline.start import signer
+
+    named = {key: value for key, value in {**data, "text": list(text) or None}.items() if value is not None}
+    if source is None and not (folder and (folder / "penjing.yaml").exists()) and not Path("penjing.yaml").exists():
+        raise ConfigError(
+            "What is to be learnt from? Give a file (penjing run reviews.csv --target rating), or make a penjing.yaml with: penjing init"
+        )
+    if source is None:
+        source = folder / "penjing.yaml" if folder and (folder / "penjing.yaml").exists() else Path("penjing.yaml")
+    lists = [f"data.{key}={value}" for key, value in named.items() if key != "text"]
+    if source.suffix in (".yaml", ".yml"):
+        more = [*lists, *([f"data.text=[{', '.join(text)}]"] if text else []), *([f"task={task}"] if task else [])]
+        config = read_config(source, [*more, *([f"tiers=[{', '.join(tiers)}]"] if tiers else []), *overrides])
+    else:
+        base: dict[str, Any] = {"data": {"source": str(source), **named}, "task": task, "tiers": list(tiers) or None}
+        config = read_config(None, overrides, base)
+    bars = Bars()
+    try:
+        return run(config, folder or Path("runs") / Path(config.data.source).stem, signer(bars.say), bars, until)
+    finally:
+        bars.finish()

@@ -1,0 +1,78 @@
+"""Draws progress in the terminal: what is done, how fast, how long it will take, and how much memory is used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class Memory(ProgressColumn):
+    """Resident memory of this process."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{_resident_bytes() / 1e9:.1f} GB", style="dim")
+
+
+class Bars:
+    """A core.protocols.Progress on standard error; in a pipe it says only when a step begins and ends."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            Memory(),
+        )
+        self._bars = Progress(*columns, TextColumn("[dim]{task.fields[note]}"), console=self.console, transient=True)
+        self._task: TaskID | None = None
+
+    def start(self, what: str, total: float) -> None:
+        self.finish()
+        self._bars.start()
+        self._task = self._bars.add_task(what, total=total or None, note="")
+
+    def advance(self, done: float, note: str = "") -> None:
+        if self._task is not None:
+            self._bars.update(self._task, advance=done, note=note)
+
+    def finish(self) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+            self._bars.stop()
+
+    def say(self, sentence: str) -> None:
+        self.console.print(f"[green]•[/] {_plain(sentence)}")
+
+
+def _plain(sentence: str) -> str:
+    """Return `sentence` with brackets that rich would take for its own markup."""
+    return sentence.replace("[", r"\[")
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0

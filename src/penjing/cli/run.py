@@ -1,0 +1,25 @@
+"""penjing run"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from penjing.cli.options import go, of_a_run
+
+
+@click.command()
+@of_a_run
+def command(**options: Any) -> None:
+    """Take SOURCE (CSV, TSV, JSONL, Parquet or a Hugging Face dataset folder) to a signed package.
+
+    SOURCE may also be a penjing.yaml. What is finished is not done again; a killed run goes on.
+    """
+    from penjing.cli.tables import leaderboard
+
+    done = go("pack", **options)
+    leaderboard(done.report)
+    click.echo(f"Serve it:   penjing serve {done.folder / 'package'}")
+    click.echo(f'Ask it:     penjing predict {done.folder / "package"} --text "…"')
+    click.echo(f"Change it:  {done.folder / 'penjing.yaml'}, then: penjing run {done.folder / 'penjing.yaml'} --run {done.folder}")

@@ -1,0 +1,125 @@
+"""The model card of a package: README.md with the metadata that Hugging Face reads. Knows the report as plain values; measures nothing.
+
+Rows of the user's data never appear in it, only counts and figures.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+import penjing
+
+_PIPELINES = {"text-regression": "text-classification", "multi-label-text-classification": "text-classification"}
+"""Hugging Face's pipeline tag for each task that has not its own name there."""
+
+
+def card(name: str, serves: str, report: Mapping[str, Any], signed_by: str = "", license_name: str = "unknown") -> str:
+    """Return the card of the package `name`, answered by the tier `serves`.
+
+    report: {"task", "target", "columns", "counts": {split: rows}, "leaderboard": [{"tier", "measurements": [Measurement as a dict], …}],
+    "limits": [sentences, optional]}; a leaderboard entry's other figures become columns of the table.
+    """
+    parts = [_metadata(name, serves, report, license_name), f"# {name}", *_use(report), *_data(report), *_results(serves, report)]
+    parts += _running(report) + _trust(signed_by) + _limits(report)
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(name: str, serves: str, report: Mapping[str, Any], license_name: str) -> str:
+    task = str(report["task"])
+    metrics = [
+        {"type": m["name"], "value": round(m["value"], 4), "name": m["name"]}
+        for entry in report["leaderboard"]
+        if entry["tier"] == serves
+        for m in entry["measurements"]
+    ]
+    pipeline = {"type": _PIPELINES.get(task, task), "name": task}
+    dataset = {"type": "private", "name": "held-out rows of the user's data", "split": "test"}
+    values: dict[str, Any] = {
+        "license": license_name,
+        "library_name": "penjing",
+        "pipeline_tag": pipeline["type"],
+        "tags": ["penjing", task],
+        "metrics": [m["type"] for m in metrics],
+    }
+    if metrics:
+        values["model-index"] = [{"name": name, "results": [{"task": pipeline, "dataset": dataset, "metrics": metrics}]}]
+    return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
+
+
+def _use(report: Mapping[str, Any]) -> list[str]:
+    columns = ", ".join(f"`{column}`" for column in report["columns"])
+    return [
+        "## What it is for",
+        f"Predicts `{report['target']}` from {columns} ({str(report['task']).replace('-', ' ')}), for rows like those it was trained on. "
+        "It was not tested on others, and is not meant to decide about people without a human who can overrule it.",
+    ]
+
+
+def _data(report: Mapping[str, Any]) -> list[str]:
+    counts = "\n".join(f"| {split} | {rows:,} |" for split, rows in report["counts"].items())
+    return ["## Data", f"| split | rows |\n| --- | ---: |\n{counts}"]
+
+
+def _results(serves: str, report: Mapping[str, Any]) -> list[str]:
+    """Return the leaderboard as a table: a line a tier, a column a figure."""
+    board: Sequence[Mapping[str, Any]] = report["leaderboard"]
+    measured = list(dict.fromkeys(m["name"] for entry in board for m in entry["measurements"]))
+    others = list(dict.fromkeys(key for entry in board for key, value in entry.items() if _is_number(value)))
+    lines = [
+        "| " + " | ".join(["tier", *measured, *(key.replace("_", " ") for key in others)]) + " |",
+        "| --- " + "| ---: " * len(measured + others) + "|",
+    ]
+    for entry in board:
+        by_name = {m["name"]: m for m in entry["measurements"]}
+        tier = f"**{entry['tier']}** (answers)" if entry["tier"] == serves else str(entry["tier"])
+        cells = [_figure(by_name[m]) if m in by_name else "" for m in measured] + [f"{entry[key]:,.4g}" if key in entry else "" for key in others]
+        lines.append("| " + " | ".join([tier, *cells]) + " |")
+    return [
+        "## Results on test rows",
+        "\n".join(lines),
+        "Brackets hold the 95 % interval. Where two intervals overlap, neither tier is shown to be better.",
+    ]
+
+
+def _figure(measurement: Mapping[str, Any]) -> str:
+    low, high = measurement.get("low"), measurement.get("high")
+    interval = "" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
+    unit = f" {measurement['unit']}" if measurement.get("unit") else ""
+    return f"{measurement['value']:.4g}{unit}{interval}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _running(report: Mapping[str, Any]) -> list[str]:
+    body = json.dumps({"rows": [dict.fromkeys(report["columns"], "…")]}, ensure_ascii=False)
+    ask = f"curl http://127.0.0.1:8080/v1/predict -H 'content-type: application/json' \\\n  -d {shlex.quote(body)}"
+    return [
+        "## How to run it",
+        f"```\npip install penjing=={penjing.__version__}\npenjing serve DIR\n{ask}\n```",
+        "DIR is the folder that this card lies in.",
+    ]
+
+
+def _trust(signed_by: str) -> list[str]:
+    by = f" by {signed_by}" if signed_by else ""
+    return [
+        "## Who signed it",
+        f"Signed{by} (OpenSSF Model Signing, `model.sig`). `penjing verify DIR` names the key, checks every file, and refuses a key "
+        "that the machine does not trust.",
+    ]
+
+
+def _limits(report: Mapping[str, Any]) -> list[str]:
+    general = [
+        "The figures hold for data like the test rows; on other data expect worse.",
+        "A score is the model's own estimate, not a guarantee.",
+        "It repeats what is unbalanced or unfair in its training data.",
+    ]
+    return ["## Limits", "\n".join(f"- {sentence}" for sentence in [*report.get("limits", []), *general])]

@@ -1,0 +1,54 @@
+"""The whole of penjing.yaml: one section a stage, each defined beside its stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from penjing.core.config import Section, dump, load
+from penjing.core.tiers import TierConfig
+from penjing.stages.pack import PackConfig
+from penjing.stages.prepare.prepare import DataConfig
+from penjing.stages.serve.config import ServeConfig
+
+MODEL = "all-MiniLM-L6-v2"
+TIERS = ["linear", {"learner": "transformer", "model": MODEL, "tune": "frozen"}, {"learner": "transformer", "model": MODEL, "tune": "full"}]
+"""What is climbed when the user names no tiers: cheapest first."""
+
+
+class Config(Section):
+    """Everything that a run depends on."""
+
+    data: DataConfig
+    task: str | None = None
+    """Name of the task; found out from the target column where not given."""
+    tiers: list[TierConfig] | None = None
+    """Learners to climb, cheapest first; `linear` and the tuned MiniLM, as far as they can work here, where not given."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of everything drawn at random."""
+    pack: PackConfig = PackConfig()
+    serve: ServeConfig = ServeConfig()
+
+    @property
+    def climbed(self) -> list[TierConfig]:
+        return self.tiers if self.tiers is not None else [TierConfig.parse(tier) for tier in TIERS]
+
+
+def read_config(path: Path | None, overrides: Sequence[str] = (), base: dict[str, Any] | None = None) -> Config:
+    """Read penjing.yaml, or start from `base`, and lay `overrides` ("seed=3") over it. Raises ConfigError."""
+    return load(Config, path, overrides, base)
+
+
+def schema() -> str:
+    """Return the JSON Schema of penjing.yaml, for editors."""
+    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "penjing.schema.json", **Config.model_json_schema()}
+    return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+
+
+def as_yaml(config: Config) -> str:
+    """Return `config` as a file that editors can check."""
+    return f"# yaml-language-server: $schema=penjing.schema.json\n{dump(config)}"

@@ -1,0 +1,121 @@
+"""Whether a transformer tier can work here and what it will cost, before anything is spent. Light: no torch, no transformers."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from penjing.core import plugins
+from penjing.core.errors import PlanError
+from penjing.core.machine import Machine
+from penjing.core.types import Estimate, Row, Spec
+from penjing.plugins.learners.transformer import models, script
+from penjing.plugins.learners.transformer.options import Options
+
+_SAMPLE = 200
+"""Rows that lengths and unknown words are counted on."""
+_READING = {"f32": 0.65, "bf16": 1.8}
+"""Multiply-adds a second of a forward pass, as a share of what the float32 probe reaches. Measured with MiniLM on two cores."""
+_LEARNING = {"f32": 0.5, "bf16": 1.1}
+"""The same of a training step, which is three forward passes' worth (Kaplan et al. 2020, section 2.1). Measured likewise."""
+_PADDED = 1.1
+"""Cells computed for each token: padding that is left after sorting by length."""
+_START_SECONDS, _EXPORT_SECONDS = 8.0, {"openvino-runtime": 5.0, "onnx-runtime": 15.0, "torch-runtime": 1.0}
+_LIBRARIES_BYTES = 700 << 20
+"""Memory of torch and transformers themselves."""
+_LIBRARIES = {"openvino-runtime": ("openvino",), "onnx-runtime": ("onnx", "onnxscript", "onnxruntime"), "torch-runtime": ()}
+_COUNT_FROM_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+"""Families whose first position is numbered one after the padding id."""
+
+
+def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int) -> Estimate:
+    """Return the cost of learning from `count` rows. Raises PlanError, or MissingLibrary with the install line."""
+    _check_libraries(options.runtime)
+    if len(outputs) != 1:
+        raise PlanError(f"The transformer learns one output, and the task asks for {len(outputs)}: {', '.join(outputs)}. Choose another learner.")
+    folder = models.resolve(options.model)
+    described = models.config(folder)
+    _check_positions(options, described)
+    tokens = plugins.load("processors", "tokens")
+    processor = tokens(**tokens.options_from(rows, columns, options.resolved()))
+    texts = processor.texts(rows[:_SAMPLE])
+    encodings = processor.encodings(texts)
+    _check_ids(options, described, encodings)
+    _check_script(options, processor.tokenizer, texts, encodings)
+    tokens_a_row = float(np.mean([len(encoding) for encoding in encodings])) if encodings else float(options.max_tokens)
+    return _cost(options, folder, described, tokens_a_row, machine, count)
+
+
+def _check_libraries(runtime: str) -> None:
+    for library in ("torch", "transformers", *_LIBRARIES[runtime]):
+        if importlib.util.find_spec(library) is None:
+            raise plugins.missing(ModuleNotFoundError(name=library), "learner 'transformer'")
+
+
+def _check_positions(options: Options, described: dict[str, Any]) -> None:
+    positions = described.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return
+    if described.get("model_type") in _COUNT_FROM_PAD:
+        positions -= int(described.get("pad_token_id") or 0) + 1
+    if options.max_tokens > positions:
+        raise PlanError(
+            f"The model {options.model!r} reads at most {positions} tokens, and max_tokens is {options.max_tokens}. Set max_tokens: {positions}."
+        )
+
+
+def _check_ids(options: Options, described: dict[str, Any], encodings: Sequence[Any]) -> None:
+    known, highest = described.get("vocab_size"), max((max(encoding.ids, default=0) for encoding in encodings), default=0)
+    if isinstance(known, int) and highest >= known:
+        raise PlanError(
+            f"The model {options.model!r} knows {known} tokens, and its tokenizer.json makes the id {highest}: they do not belong together. "
+            "Fetch the model's folder again."
+        )
+
+
+def _check_script(options: Options, tokenizer: str, texts: Sequence[str], encodings: Sequence[Any]) -> None:
+    share, dominant = script.unknown(tokenizer, texts, encodings)
+    if share > options.unknown_tokens_at_most:
+        raise PlanError(
+            f"The model {options.model!r} does not know the script of these texts: {share:.0%} of their characters "
+            f"stand in words unknown to its tokenizer, most of them {dominant}. Choose a model that knows {dominant}, or keep the linear tier, which reads any script "
+            f"(or raise unknown_tokens_at_most, now {options.unknown_tokens_at_most:g})."
+        )
+
+
+def _cost(options: Options, folder: Path, described: dict[str, Any], tokens_a_row: float, machine: Machine, count: int) -> Estimate:
+    total, multiplied = models.parameters(folder)
+    precision = options.precision if options.precision != "auto" else "bf16" if machine.bf16 else "f32"
+    operations = 2 * multiplied * tokens_a_row * _PADDED * count
+    probe = probed()
+    seconds = _START_SECONDS + operations / (probe * _READING[precision]) + _EXPORT_SECONDS[options.runtime]
+    memory, disk = _LIBRARIES_BYTES + 4 * total * 2, 4 * total * 2
+    if options.tune == "full":
+        seconds += options.epochs * 3 * operations / (probe * _LEARNING[precision])
+        memory += 4 * total * 3 + _activations(options, described, tokens_a_row)
+        disk += 4 * total * 5
+    why = f"{total / 1e6:.1f} M parameters, {tokens_a_row:.0f} tokens a row, {precision}, at {probe / 1e9:.0f} GFLOP/s measured now"
+    return Estimate(round(seconds, 1), int(memory), int(disk), why)
+
+
+def _activations(options: Options, described: dict[str, Any], tokens_a_row: float) -> int:
+    """Return the bytes that one training step keeps for the way back: 34 per hidden unit, token and layer at two bytes a number
+    (Korthikanti et al. 2022, equation 1), for a batch twice as long as the mean."""
+    hidden, layers = described.get("hidden_size", 768), described.get("num_hidden_layers", 12)
+    longest = min(float(options.max_tokens), 2 * tokens_a_row)
+    return int(34 * options.batch_size * longest * hidden * layers)
+
+
+def probed(size: int = 1024, repeats: int = 3) -> float:
+    """Return the multiply-adds x 2 a second of a float32 matrix product, right now, in numpy. Takes some hundredths of a second."""
+    a = np.ones((size, size), np.float32)
+    a @ a
+    started = time.perf_counter()
+    for _ in range(repeats):
+        a @ a
+    return 2 * size**3 * repeats / (time.perf_counter() - started)

@@ -1,0 +1,80 @@
+"""rows → answers, in bounded memory: reads some thousand rows, answers them, writes them, and goes on.
+
+The input's columns are kept and the prediction's are added: `label`, `score`, `tier` and so on, with `predicted_` before a name that the
+input already has.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from penjing.core.data import read
+from penjing.core.errors import BadRequest, DataError, nearest
+from penjing.core.files import written
+from penjing.core.protocols import Progress
+from penjing.core.tier import Tier
+from penjing.core.types import Prediction, Row
+
+Write = Callable[[list[dict[str, Any]]], None]
+
+
+def predict(tier: Tier, source: Path, output: Path | None, encoding: str, progress: Progress) -> int:
+    """Answer every row of `source` into `output` (CSV or JSONL by its name; None is standard output as JSONL). Returns how many.
+
+    The output appears when all is answered and never in part. Raises DataError for a file without the input columns.
+    """
+    count = 0
+    progress.start(f"predict {source.name}", 0)
+    with _sink(output) as write:
+        for rows in read(source, "", encoding):
+            require(tier, rows[0], str(source))
+            write([_joined(row, p) for row, p in zip(rows, tier.predict(rows), strict=True)])
+            count += len(rows)
+            progress.advance(len(rows))
+    progress.finish()
+    return count
+
+
+def require(tier: Tier, row: Row, source: str) -> None:
+    """Raise DataError where `row` lacks a column that the tier reads."""
+    for column in tier.task.example:
+        if column not in row:
+            raise DataError(f"{source} has no column {column!r}, which the model reads. {nearest(column, row)}")
+
+
+def _joined(row: Row, prediction: Prediction) -> dict[str, Any]:
+    return {**row, **{(f"predicted_{name}" if name in row else name): value for name, value in prediction.items()}}
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[Write]:
+    if output is None:
+        yield lambda rows: _write_jsonl(sys.stdout, rows)
+        return
+    kinds: dict[str, Callable[[IO[str]], Write]] = {".csv": _csv, ".jsonl": lambda file: lambda rows: _write_jsonl(file, rows)}
+    if output.suffix.lower() not in kinds:
+        raise BadRequest(f"{output}: predictions are written as {' or '.join(kinds)}. Choose one of these endings.")
+    with written(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield kinds[output.suffix.lower()](file)
+
+
+def _write_jsonl(file: IO[str], rows: list[dict[str, Any]]) -> None:
+    file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+def _csv(file: IO[str]) -> Write:
+    writers: list[csv.DictWriter[str]] = []
+
+    def write(rows: list[dict[str, Any]]) -> None:
+        if not writers:
+            writers.append(csv.DictWriter(file, [name for name in rows[0] if name != "scores"], extrasaction="ignore"))
+            writers[0].writeheader()
+        writers[0].writerows({k: json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for k, v in row.items()} for row in rows)
+
+    return write

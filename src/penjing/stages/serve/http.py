@@ -1,0 +1,207 @@
+"""The HTTP of a served tier: one small JSON API, health, metrics and two pages. Knows the batcher and the tier; not where the tier came from.
+
+    POST /v1/predict   {"rows": [{column: value}]} → {"predictions": [{"label", "score", "tier", …}]}, one a row, in order
+    GET  /v1/model     what answers: name, tier, task, columns, digest, signer
+    GET  /health/live  /health/ready  /metrics  /docs  /openapi.json  /
+
+Every error is `{"error": "one sentence"}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+
+import penjing
+from penjing.core.errors import BadRequest
+from penjing.core.tier import Tier, packed
+from penjing.core.types import Prediction, Row
+from penjing.stages.serve import pages
+from penjing.stages.serve.batcher import Batcher, Busy, TooManyRows
+from penjing.stages.serve.bodies import BadBody, read_body, row_schema, rows_in
+from penjing.stages.serve.config import ServeConfig
+from penjing.stages.serve.metrics import CONTENT_TYPE, Metrics
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server says of the model that answers."""
+
+    name: str
+    model: str = ""
+    """The model digest."""
+    signed_by: str | None = None
+    """The trusted key that signed the package; None for a model that is not from a package."""
+    created: str | None = None
+
+
+class Service:
+    """A warmed tier behind a batcher, with its figures. Raises what the tier raises where it cannot answer its own example."""
+
+    def __init__(self, tier: Tier, served: Served, config: ServeConfig) -> None:
+        self.example: Row = tier.task.example
+        self.answer: Prediction = tier.predict([self.example])[0]
+        task = packed("tasks", tier.task)
+        self.about: dict[str, Any] = {
+            **asdict(served),
+            "tier": tier.name,
+            "task": task["name"],
+            "target": tier.task.target,
+            "columns": list(self.example),
+            "example": dict(self.example),
+            "penjing": penjing.__version__,
+        }
+        self.limit_bytes = int(config.max_body_mb * 1e6)
+        self.batcher = Batcher(tier.predict, config.max_rows, config.max_wait_ms, config.queue_rows, observer=self._observe)
+        labels = {"name": served.name, "tier": tier.name, "model": served.model}
+        self.metrics = Metrics(labels, lambda: self.batcher.waiting)
+
+    async def predict(self, request: Request) -> JSONResponse:
+        """Answer one request for predictions, whatever happens to it."""
+        started = time.perf_counter()
+        predictions: list[Prediction] = []
+        try:
+            body = await read_body(request.stream(), self.limit_bytes, request.headers.get("content-length"))
+            predictions = await asyncio.wrap_future(self.batcher.submit(rows_in(body, self.example)))
+            response = JSONResponse({"predictions": predictions})
+        except Exception as error:
+            predictions, response = [], _refusal(error, self.batcher.closing)
+        self.metrics.answered(response.status_code, time.perf_counter() - started, predictions)
+        return response
+
+    def _observe(self, rows: int, requests: int, seconds: float) -> None:
+        self.metrics.batch(rows, requests, seconds)
+
+
+def app(tier: Tier, served: Served, config: ServeConfig) -> FastAPI:
+    """Return the application that answers with `tier`, warmed by its task's example. Shutting it down answers what waits."""
+    service = Service(tier, served, config)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.batcher.close)
+
+    api = FastAPI(
+        title=served.name,
+        version=penjing.__version__,
+        description=f"Predicts {tier.task.target!r} from {', '.join(map(repr, service.example))}.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _add_errors(api)
+    _add_api(api, service)
+    _add_operations(api, service)
+    _add_pages(api, service)
+    return api
+
+
+def _add_api(api: FastAPI, service: Service) -> None:
+    errors: dict[int | str, dict[str, Any]] = {code: {"description": why, "content": _error_content()} for code, why in _WHY.items()}
+    example = {"rows": [dict(service.example)]}
+    body = {
+        "type": "object",
+        "properties": {"rows": {"type": "array", "items": row_schema(service.example)}},
+        "required": ["rows"],
+        "example": example,
+    }
+    answer = {"description": "One prediction a row, in order.", "content": {"application/json": {"example": {"predictions": [service.answer]}}}}
+    describe_body = {"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}}
+
+    @api.post("/v1/predict", summary="Predict rows", responses={200: answer, **errors}, openapi_extra=describe_body)
+    async def predict(request: Request) -> Response:
+        return await service.predict(request)
+
+    @api.get("/v1/model", summary="What answers", responses={200: {"content": {"application/json": {"example": service.about}}}})
+    async def model() -> Response:
+        return JSONResponse(service.about)
+
+
+def _add_operations(api: FastAPI, service: Service) -> None:
+    @api.get("/health/live", summary="Whether the process runs")
+    async def live() -> Response:
+        return JSONResponse({"status": "live"})
+
+    stopping: dict[int | str, dict[str, Any]] = {503: {"description": "It is stopping.", "content": _error_content()}}
+
+    @api.get("/health/ready", summary="Whether it takes requests", responses=stopping)
+    async def ready() -> Response:
+        if service.batcher.closing:
+            return _error(503, "The server is stopping. Ask another one.")
+        return JSONResponse({"status": "ready"})
+
+    @api.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+
+def _add_pages(api: FastAPI, service: Service) -> None:
+    front = pages.front()
+    headers = pages.headers(front)
+
+    @api.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return HTMLResponse(front, headers=headers)
+
+    @api.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        text = pages.docs(api.openapi(), str(request.base_url))
+        return HTMLResponse(text, headers=pages.headers(text))
+
+
+_WHY = {
+    400: "The body is not JSON.",
+    413: "Too many rows, or too long a body.",
+    422: "A row lacks a column, or holds a value of another kind.",
+    500: "The model failed on these rows.",
+    503: "Too many rows are waiting: ask again after Retry-After seconds.",
+}
+
+
+def _refusal(error: Exception, closing: bool) -> JSONResponse:
+    """Return the answer for a request that failed; what the client cannot help is logged, and told without its details."""
+    match error:
+        case BadBody():
+            return _error(error.status, str(error))
+        case TooManyRows():
+            return _error(413, str(error))
+        case Busy():
+            return _error(503, str(error), {"retry-after": str(math.ceil(error.retry_after_s))})
+        case BadRequest():
+            return _error(422, str(error))
+        case _ if closing:
+            return _error(503, "The server is stopping. Ask again when it is back.", {"retry-after": "5"})
+    _log.error("The model failed on a request", exc_info=error)
+    return _error(500, "The model failed on these rows; the server's log says why. Try them one by one to find the row.")
+
+
+def _add_errors(api: FastAPI) -> None:
+    @api.exception_handler(HTTPException)
+    async def answer(request: Request, error: HTTPException) -> Response:
+        sentences = {
+            404: f"There is no {request.url.path}. See /docs for what there is.",
+            405: f"{request.url.path} does not take {request.method}. See /docs for what there is.",
+        }
+        return _error(error.status_code, sentences.get(error.status_code, str(error.detail)), dict(error.headers or {}))
+
+
+def _error(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status, headers=headers)
+
+
+def _error_content() -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+    return {"application/json": {"schema": schema}}

@@ -1,0 +1,162 @@
+"""Fine-tuning: AdamW over everything, from a head already learnt, to the epoch with the least validation loss.
+
+The order of data is a function of (seed, epoch) and the step size one of the step, and nothing else is random (there is no dropout), so a
+run that is killed and started again ends with the same bits. Knows no plugin, no rows and no export.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from penjing.core.batching import rectangle, run_in_rectangles, token_ids
+from penjing.core.errors import RunFailed
+from penjing.core.examples import Examples
+from penjing.core.protocols import Progress
+from penjing.core.statistics import mean_loss
+from penjing.core.types import Link, NDArray
+from penjing.training import checkpoints
+from penjing.training.batches import epoch_batches
+from penjing.training.checkpoints import Position
+from penjing.training.encoder import Encoder
+from penjing.training.precision import products
+
+CHECKPOINT_SECONDS = 30.0
+"""Work that a kill can cost at most, beside that of one step."""
+_WEIGHT_DECAY = 0.01
+"""Of matrices; biases and norms are left free (Loshchilov and Hutter 2019, and the habit since BERT)."""
+_CLIP = 1.0
+_WARM_UP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    precision: str
+    """ "f32" or "bf16"."""
+    seed: int
+
+
+class FineTuning:
+    """One fine-tuning of `encoder`, in place. `folder` keeps its checkpoints; `fingerprint` names all that the result depends on."""
+
+    def __init__(
+        self, encoder: Encoder, examples: Examples, validation: Examples, schedule: Schedule, folder: Path, fingerprint: str, progress: Progress
+    ) -> None:
+        self.encoder, self.examples, self.validation, self.schedule = encoder, examples, validation, schedule
+        self.folder, self.progress = folder, progress
+        self.optimizer = adamw(encoder, schedule.learning_rate)
+        self.position = Position(fingerprint)
+        self._saved_at = time.monotonic()
+
+    def resume(self) -> bool:
+        """Go back to where an interrupted run was; return whether there was one."""
+        position = checkpoints.read(self.folder, self.encoder, self.optimizer, self.position.fingerprint)
+        self.position = position or self.position
+        return position is not None
+
+    def begin(self, head_loss: float) -> None:
+        """Keep the encoder as it is, a head alone with `head_loss` on validation rows, as the one to beat."""
+        self._keep_best(0, head_loss)
+        self._checkpoint()
+
+    def run(self) -> None:
+        """Learn the epochs that are left, and put the best weights into the encoder. Raises RunFailed where learning diverges."""
+        n, at = len(self.examples), self.position
+        self.progress.start("fine-tuning", n * self.schedule.epochs)
+        self.progress.advance(min(n, at.step * self.schedule.batch_size) + n * (at.epoch - 1))
+        while at.epoch <= self.schedule.epochs:
+            self._epoch()
+        self.progress.finish()
+        checkpoints.read_best(self.folder, self.encoder, at.best_epoch)
+
+    def _epoch(self) -> None:
+        at = self.position
+        batches = epoch_batches(token_ids(self.examples.inputs).lengths, self.schedule.batch_size, self.schedule.seed, at.epoch)
+        for rows in batches[at.step :]:
+            loss = self._step(rows, (at.epoch - 1) * len(batches) + at.step, self.schedule.epochs * len(batches))
+            at.step += 1
+            at.losses += loss * len(rows)
+            if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                self._checkpoint()
+            done = min(len(self.examples), at.step * self.schedule.batch_size)
+            self.progress.advance(len(rows), f"epoch {at.epoch} of {self.schedule.epochs}, loss {at.losses / done:.3f}")
+        loss = self._validation_loss()
+        if not len(self.validation) or loss < at.best_loss:
+            self._keep_best(at.epoch, loss)
+        at.epoch, at.step, at.losses = at.epoch + 1, 0, 0.0
+        self._checkpoint()
+
+    def _step(self, rows: NDArray, step: int, steps: int) -> float:
+        """Learn from one batch and return its loss."""
+        inputs, target = self.examples.batch(rows)
+        ids_BT, mask_BT = rectangle(token_ids(inputs), self.encoder.pad)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.learning_rate * slope(step, steps)
+        with products(self.schedule.precision):
+            pooled_BH = self.encoder.pooled(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT))
+        loss = loss_of(self.encoder.head(pooled_BH), torch.from_numpy(target), self.encoder.spec.link)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), _CLIP)
+        self.optimizer.step()
+        value = float(loss.item())
+        if not math.isfinite(value):
+            raise RunFailed(f"Fine-tuning diverged in step {step + 1} of {steps}: its loss is {value}. Set a smaller learning_rate for this tier.")
+        return value
+
+    def _validation_loss(self) -> float:
+        """Return the mean loss on validation rows, in the precision that is learnt in; NaN without any."""
+        if not len(self.validation):
+            return float("nan")
+
+        def logits(ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
+            with torch.inference_mode():
+                with products(self.schedule.precision):
+                    pooled_BH = self.encoder.pooled(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT))
+                result: NDArray = self.encoder.head(pooled_BH).numpy()
+            return result
+
+        found = run_in_rectangles(token_ids(self.validation.inputs), self.encoder.spec.width, self.encoder.pad, logits)
+        return mean_loss(found, self.validation.target, self.encoder.spec.link)
+
+    def _keep_best(self, epoch: int, loss: float) -> None:
+        checkpoints.write_best(self.folder, self.encoder, epoch)
+        self.position.best_epoch, self.position.best_loss = epoch, loss
+
+    def _checkpoint(self) -> None:
+        checkpoints.write(self.folder, self.encoder, self.optimizer, self.position)
+        self._saved_at = time.monotonic()
+
+
+def adamw(encoder: Encoder, learning_rate: float) -> Any:
+    """Return AdamW with weight decay on matrices alone."""
+    parameters = list(encoder.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": _WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def slope(step: int, steps: int) -> float:
+    """Return the share of the highest learning rate at `step` (from 0): up in a line for a tenth of the steps, then down to zero."""
+    warm = max(1, round(_WARM_UP * steps))
+    return min((step + 1) / warm, (steps - step) / max(1, steps - warm))
+
+
+def loss_of(logits_BW: Any, target: Any, link: Link) -> Any:
+    """Return the mean loss that is canonical for `link`; the same as `core.statistics.mean_loss`."""
+    if link == "softmax":
+        return functional.cross_entropy(logits_BW, target)
+    if link == "sigmoid":
+        return functional.binary_cross_entropy_with_logits(logits_BW, target)
+    return functional.mse_loss(logits_BW, target)

@@ -1,0 +1,228 @@
+"""The HTTP API, asked over a real socket."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from penjing.core.tier import packed
+
+Start = Callable[..., Any]
+
+
+def test_many_clients_get_the_right_answers_each(start: Start) -> None:
+    server = start()
+    texts = [" ".join(f"word{n}-{i}" for i in range(n % 17 + 1)) for n in range(200)]
+    expected = [server.tier.predict([{"review": text}])[0] for text in texts]
+    with httpx.Client(base_url=server.url, timeout=30) as client, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda text: client.post("/v1/predict", json={"rows": [{"review": text}]}).json(), texts))
+    for answer, want in zip(answers, expected, strict=True):
+        assert answer["predictions"][0]["label"] == want["label"]
+        assert answer["predictions"][0]["score"] == pytest.approx(want["score"], abs=1e-6)
+        assert answer["predictions"][0]["tier"] == "linear"
+
+
+def test_a_request_of_many_rows_is_answered_in_order(start: Start) -> None:
+    server = start()
+    texts = [" ".join(map(str, range(n))) for n in range(1, 201)]
+    scores = [p["scores"]["good"] for p in server.predict(*texts).json()["predictions"]]
+    assert scores == sorted(scores)
+    assert len(scores) == 200
+
+
+def test_no_rows_get_no_predictions(start: Start) -> None:
+    assert start().predict().json() == {"predictions": []}
+
+
+def test_other_fields_are_ignored(start: Start) -> None:
+    server = start()
+    given = {"rows": [{"review": "fine", "rating": "good", "id": 7}], "comment": "hello"}
+    answer = httpx.post(f"{server.url}/v1/predict", json=given)
+    assert answer.json() == server.predict("fine").json()
+
+
+def test_numbers_and_missing_values_count_as_in_training(start: Start) -> None:
+    server = start(columns=("review", "age"))
+    answers = httpx.post(f"{server.url}/v1/predict", json={"rows": [{"review": "fine", "age": age} for age in (42, "42", None)]}).json()["predictions"]
+    assert answers[0] == answers[1]
+    assert answers[2]["score"] != answers[0]["score"]
+
+
+BAD: dict[str, tuple[bytes, int, str]] = {
+    "not JSON": (b"rows=1", 400, "The body is not JSON: Expecting value"),
+    "nothing": (b"", 400, "The body is not JSON"),
+    "not UTF-8": (b'{"rows": [{"review": "\xff"}]}', 400, "not UTF-8 (byte 22)"),
+    "a number that JSON does not have": (b'{"rows": [{"review": NaN}]}', 400, "NaN is not a JSON number"),
+    "a thousand brackets": (b"[" * 100_000, 400, "The body is not JSON"),
+    "a list": (b"[]", 422, 'an object with a list called "rows"'),
+    "no rows": (b'{"row": {}}', 422, 'an object with a list called "rows"'),
+    "a row that is a text": (b'{"rows": ["fine"]}', 422, "Row 1 is text, not an object"),
+    "a missing column": (b'{"rows": [{"review": "a"}, {"reveiw": "b"}]}', 422, "Row 2 has no column 'review'. Did you mean 'reveiw'?"),
+    "an empty row": (b'{"rows": [{}]}', 422, "Row 1 has no column 'review'. It is empty."),
+    "a list for a text": (b'{"rows": [{"review": ["a"]}]}', 422, "column 'review' is a list, not text"),
+    "half a character": (b'{"rows": [{"review": "a\\ud83d"}]}', 422, "half a character (a lone surrogate) at 1"),
+}
+
+
+@pytest.fixture(scope="module")
+def refuser() -> Any:
+    from concurrent.futures import Future
+
+    return Future()
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_a_bad_body_gets_one_sentence(how: str, start: Start) -> None:
+    body, status, told = BAD[how]
+    answer = httpx.post(f"{start().url}/v1/predict", content=body)
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+    assert told in answer.json()["error"]
+
+
+def test_whole_characters_of_any_script_are_answered(start: Start) -> None:
+    body = b'{"rows": [{"review": "\\ud83d\\ude00 \\u5f88\\u597d"}]}'
+    assert httpx.post(f"{start().url}/v1/predict", content=body).status_code == 200
+
+
+def test_the_engines_failure_fails_its_own_request_and_hides_its_details(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    server = start()
+    answer = server.predict("")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "secret details of the engine" in caplog.text
+    assert server.predict("fine").status_code == 200
+
+
+@pytest.mark.changes("serve.max_body_mb")
+def test_a_body_that_is_too_long_is_refused_announced_or_not(start: Start) -> None:
+    server = start(max_body_mb=0.001)
+    assert server.predict("x" * 900).status_code == 200
+    answer = server.predict("x" * 1000)
+    assert answer.status_code == 413
+    assert answer.json()["error"] == "The body is longer than 0.001 MB. Send fewer rows at a time."
+    streamed = httpx.post(f"{server.url}/v1/predict", content=(b"x" * 100 for _ in range(20)))
+    assert streamed.status_code == 413
+    assert start(max_body_mb=0.01).predict("x" * 1000).status_code == 200
+
+
+@pytest.mark.changes("serve.queue_rows")
+def test_a_request_larger_than_the_queue_is_refused(start: Start) -> None:
+    answer = start(queue_rows=2).predict("a", "b", "c")
+    assert answer.status_code == 413
+    assert "3 rows; at most 2 fit" in answer.json()["error"]
+    assert start(queue_rows=3).predict("a", "b", "c").status_code == 200
+
+
+def test_a_full_queue_is_503_with_the_time_to_ask_again(start: Start) -> None:
+    server = start(queue_rows=1)
+    server.engine.go.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.predict, "first")
+        assert server.engine.entered.wait(10)
+        second = pool.submit(server.predict, "second")
+        while not httpx.get(f"{server.url}/metrics").text.count("penjing_queue_rows 1.0"):
+            pass
+        refused = server.predict("third")
+        server.engine.go.set()
+        assert first.result().status_code == second.result().status_code == 200
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "busy" in refused.json()["error"]
+
+
+@pytest.mark.changes("serve.max_rows")
+def test_no_batch_is_larger_than_max_rows(start: Start) -> None:
+    for limit, batches in {4: [4, 4, 2], 5: [5, 5]}.items():
+        server = start(max_rows=limit)
+        server.predict(*map(str, range(10)))
+        assert server.engine.batches == batches
+
+
+def test_the_model_tells_what_it_is(start: Start) -> None:
+    server = start()
+    model = server.get("/v1/model").json()
+    task = packed("tasks", server.tier.task)
+    assert model["columns"] == ["review"]
+    assert (model["name"], model["tier"], model["task"], model["target"]) == ("reviews", "linear", task["name"], "rating")
+    assert (model["model"], model["signed_by"]) == ("abc123", "mei (0123456789abcdef)")
+    assert server.predict(model["example"]["review"]).status_code == 200
+
+
+def test_health_is_told(start: Start) -> None:
+    server = start()
+    assert server.get("/health/live").json() == {"status": "live"}
+    assert server.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_metrics_count_what_happened(start: Start) -> None:
+    server = start()
+    server.predict("a", "b")
+    server.predict("c")
+    httpx.post(f"{server.url}/v1/predict", content=b"?")
+    answer = server.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    for line in (
+        'penjing_requests_total{status="200"} 2.0',
+        'penjing_requests_total{status="400"} 1.0',
+        'penjing_errors_total{status="400"} 1.0',
+        'penjing_rows_total{tier="linear"} 3.0',
+        "penjing_request_seconds_count 3.0",
+        "penjing_batch_rows_count 2.0",
+        "penjing_batch_rows_sum 3.0",
+        "penjing_queue_rows 0.0",
+        'penjing_model_info{model="abc123",name="reviews",tier="linear"} 1.0',
+    ):
+        assert line in answer.text
+
+
+def test_two_servers_in_one_process_do_not_mix_their_figures(start: Start) -> None:
+    first, second = start(), start()
+    first.predict("a")
+    assert "penjing_rows_total{" not in second.get("/metrics").text
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/predict", 405), ("GET", "/redoc", 404)])
+def test_a_wrong_address_is_told_where_to_look(start: Start, method: str, path: str, status: int) -> None:
+    answer = httpx.request(method, start().url + path)
+    assert answer.status_code == status
+    assert answer.json()["error"].endswith("See /docs for what there is.")
+
+
+def test_the_openapi_document_is_true(start: Start) -> None:
+    server = start()
+    document = server.get("/openapi.json").json()
+    predict = document["paths"]["/v1/predict"]["post"]
+    body = predict["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["rows"]["items"]["required"] == ["review"]
+    answer = httpx.post(f"{server.url}/v1/predict", json=body["example"])
+    assert answer.json() == predict["responses"]["200"]["content"]["application/json"]["example"]
+    assert {"200", "400", "413", "422", "500", "503"} == set(predict["responses"])
+    for path in document["paths"].keys() - {"/v1/predict"}:
+        assert server.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_loads_nothing_from_elsewhere_and_forbids_it(start: Start, path: str) -> None:
+    answer = start().get(path)
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert not re.findall(r"(?:src|href|action)\s*=\s*[\"'](?:https?:)?//", answer.text)
+    assert "import(" not in answer.text
+    assert "innerHTML" not in answer.text
+
+
+def test_the_docs_show_every_operation_with_a_request_that_works(start: Start) -> None:
+    server = start(columns=("review", "it's <b>"))
+    text = server.get("/docs").text
+    for path in json.loads(server.get("/openapi.json").text)["paths"]:
+        assert f" {path}</code>" in text
+    assert f"curl {server.url}/v1/predict" in text
+    assert "<b>" not in text
