@@ -31,24 +31,19 @@ class Memory(ProgressColumn):
 
 
 class Bars:
-    """A core.protocols.Progress on standard error; in a pipe it says only when a step begins and ends."""
+    """A core.protocols.Progress on standard error; where that is no terminal it says only when a step begins."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            Memory(),
-        )
-        self._bars = Progress(*columns, TextColumn("[dim]{task.fields[note]}"), console=self.console, transient=True)
+        what, counted, note = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("[dim]{task.fields[note]}")
+        columns = (SpinnerColumn(), what, BarColumn(), counted, TimeElapsedColumn(), TimeRemainingColumn(), Memory(), note)
+        self._bars = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self._task: TaskID | None = None
 
     def start(self, what: str, total: float) -> None:
         self.finish()
+        if not self.console.is_terminal:
+            self.console.print(f"[dim]… {_plain(what)}[/]")
         self._bars.start()
         self._task = self._bars.add_task(what, total=total or None, note="")
 

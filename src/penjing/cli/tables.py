@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from penjing.core.report import figure
 
+WIDTH = 118
+"""Characters that a leaderboard of two quality measures needs."""
 _COLUMNS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "predictions_per_second": ("rows/s", lambda m: f"{m['value']:,.0f}"),
     "p50_latency_ms": ("p50 ms", lambda m: f"{m['value']:.2f}"),
@@ -22,7 +25,7 @@ def leaderboard(report: dict[str, Any]) -> None:
     """Print every tier with its quality (95 % interval), speed, size and seconds to learn; then what was won."""
     entries = report["leaderboard"]
     quality = [m["name"] for m in entries[0]["measurements"] if m["name"] not in _COLUMNS]
-    table = Table(title=f"{report['task']} of {report['target']!r}, {entries[0]['measurements'][0]['n']:,} test rows; in brackets 95 % intervals")
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title=f"{report['task']} of {report['target']!r}, {entries[0]['measurements'][0]['n']:,} test rows; in brackets 95 % intervals")
     table.add_column("tier")
     for name in [*(q.replace("_", "-") for q in quality), *(title for title, _ in _COLUMNS.values()), "learnt in s"]:
         table.add_column(name, justify="right")
@@ -32,10 +35,11 @@ def leaderboard(report: dict[str, Any]) -> None:
         learnt = f"{entry['seconds_to_learn']:.1f}" if entry.get("seconds_to_learn") is not None else ""
         serves = entry["tier"] == report["serves"]
         table.add_row(f"{entry['tier']}{' *' if serves else ''}", *cells, learnt, style="bold" if serves else None)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+    console = Console(highlight=False)
+    # A leaderboard is read by columns: on a narrow screen its lines run on rather than break inside a cell.
+    Console(highlight=False, width=max(console.width, WIDTH)).print(table)
     for sentence in [*report["says"], f"* answers: {report['serves']}, the best on the validation rows."]:
-        console.print(sentence, markup=False)
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def _quality(measured: dict[str, Any] | None) -> str:

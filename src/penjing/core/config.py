@@ -21,6 +21,10 @@ class Section(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
+    def resolved(self) -> dict[str, Any]:
+        """Return the values as a processor is given them; a learner whose options name things to look up does so here."""
+        return self.model_dump(mode="json")
+
 
 S = TypeVar("S", bound=Section)
 

@@ -74,7 +74,7 @@ def _ask(url: str, rows: Sequence[Row]) -> list[Prediction]:
 
 
 def _figure(prediction: Prediction) -> float:
-    return float(prediction.get("score", prediction.get("value", 0.0)))
+    return float(prediction["score"] if "score" in prediction else prediction["value"])
 
 
 def _answer(prediction: Prediction) -> str:

@@ -48,7 +48,7 @@ def train(tier: TierConfig, data: Snapshot, seed: int, folder: Path, cache: Path
 
 def _processor(name: str, tier: TierConfig, data: Snapshot) -> Processor:
     kind: type[Processor] = plugins.load("processors", name)
-    return kind(**kind.options_from(data.rows("train"), data.columns, tier.options.model_dump(mode="json")))
+    return kind(**kind.options_from(data.rows("train"), data.columns, tier.options.resolved()))
 
 
 def _encoded(processor: Processor, data: Snapshot, split: Split, cache: Path, progress: Progress) -> Examples:

@@ -50,7 +50,7 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy h
     @property
     def pad(self) -> int:
         """The id to pad with; some models (RoBERTa) count positions by it."""
-        pad = self.body.config.pad_token_id
+        pad = getattr(self.body.config, "pad_token_id", None)
         return 0 if pad is None else int(pad)
 
     def run(self, batch: Batch) -> Batch:
@@ -74,6 +74,8 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy h
         with quiet():
             self.body.save_pretrained(folder, safe_serialization=True)
         save_file({"weight": self.head.weight.detach(), "bias": self.head.bias.detach()}, folder / "head.safetensors")
+        for path in folder.glob("*.safetensors"):
+            path.chmod(0o644)  # safetensors writes for the owner alone, and a package is read by others
         self.describe(folder)
 
     def describe(self, folder: Path) -> None:
@@ -97,11 +99,16 @@ def opened(folder: Path) -> Encoder:
 
 
 def _body(folder: Path) -> Any:
+    how = {"trust_remote_code": False, "use_safetensors": True, "local_files_only": True, "dtype": torch.float32}
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # weights that a folder lacks, such as an unused pooler's, are drawn: let them be the same each time
-        body, told = transformers.AutoModel.from_pretrained(
-            folder, trust_remote_code=False, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
+        try:
+            body, told = transformers.AutoModel.from_pretrained(folder, output_loading_info=True, **how)
+        except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+            why = str(error).strip().partition("\n")[0]
+            raise RunFailed(
+                f"The model in {folder} cannot be opened: {why} Choose an encoder that needs no code of its own."
+            ) from error
     missing = sorted(name for name in told["missing_keys"] if "pooler" not in name)
     if missing:
         raise RunFailed(

@@ -6,14 +6,27 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import httpx
 import numpy as np
+import onnx
 import pytest
-from penjing.core.tier import Tier
+from onnx import TensorProto, helper
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from penjing.core.files import write_json
+from penjing.core.tier import Tier, describe
 from penjing.core.types import Batch, Ragged
+from penjing.package.seal import seal
 from penjing.plugins.processors.ngrams import Ngrams
+from penjing.plugins.processors.tokens import Tokens
 from penjing.plugins.tasks.text_classification import TextClassification
+from penjing.security.keys import make_key
+from penjing.security.signing import ModelSigner
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.http import Served
 from penjing.stages.serve.run import serving
@@ -64,14 +77,70 @@ Start = Callable[..., Server]
 def start() -> Iterator[Start]:
     """Start a server on a free port, with the given keys of its config."""
     with ExitStack() as stack:
+        yield partial(_start, stack)
 
-        def starter(columns: tuple[str, ...] = ("review",), **config: object) -> Server:
-            tier, engine = counting_tier(columns)
-            served = Served("reviews", "abc123", "mei (0123456789abcdef)", "2026-01-01T00:00:00+00:00")
-            url = stack.enter_context(serving(tier, served, ServeConfig(**{"port": 0} | config)))  # type: ignore[arg-type]
-            stack.callback(engine.go.set)
-            engine.entered.clear()
-            engine.batches.clear()
-            return Server(url, tier, engine)
 
-        yield starter
+@pytest.fixture
+def tier() -> Tier:
+    return counting_tier()[0]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    """A server that the tests of a file share: they change nothing about it."""
+    with ExitStack() as stack:
+        yield _start(stack)
+
+
+def _start(stack: ExitStack, columns: tuple[str, ...] = ("review",), **config: object) -> Server:
+    tier, engine = counting_tier(columns)
+    served = Served("reviews", "abc123", "mei (0123456789abcdef)", "2026-01-01T00:00:00+00:00")
+    url = stack.enter_context(serving(tier, served, ServeConfig(**{"port": 0} | config)))  # type: ignore[arg-type]
+    stack.callback(engine.go.set)
+    engine.entered.clear()
+    engine.batches.clear()
+    return Server(url, tier, engine)
+
+
+@dataclass
+class Sealed:
+    folder: Path
+    signer: ModelSigner
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Sealed:
+    """A signed package of two tiers that disagree; "first" answers."""
+    tiers = {}
+    for name, sign in {"first": 1.0, "second": -1.0}.items():
+        tiers[name] = tmp_path / "run" / name
+        (tiers[name] / "engine").mkdir(parents=True)
+        write_onnx(tiers[name] / "engine", sign)
+        describe(tiers[name], name, TextClassification("rating", ["review"], ["bad", "good"]), Tokens(["review"], tokenizer(), 32), "onnx-runtime")
+    make_key(tmp_path / "home")
+    signer = ModelSigner(tmp_path / "home")
+    seal(tmp_path / "package", "reviews", tiers, "first", {"README.md": "# reviews"}, {}, signer)
+    return Sealed(tmp_path / "package", signer)
+
+
+def tokenizer() -> str:
+    made = Tokenizer(WordLevel({"[PAD]": 0, "bad": 1, "good": 2, "[UNK]": 3}, unk_token="[UNK]"))
+    made.pre_tokenizer = Whitespace()
+    return made.to_str()
+
+
+def write_onnx(folder: Path, sign: float) -> None:
+    """Write a model whose logits are plus and minus `sign` times how much larger the first token is than 1.5."""
+    weights = [helper.make_tensor("w", TensorProto.FLOAT, [1, 2], [-sign, sign]), helper.make_tensor("half", TensorProto.FLOAT, [1], [1.5])]
+    first = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in {"from": 0, "to": 1, "axis": 1}.items()]
+    nodes = [
+        helper.make_node("Slice", ["input_ids", "from", "to", "axis"], ["id"]),
+        helper.make_node("Cast", ["id"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["number", "half"], ["centred"]),
+        helper.make_node("MatMul", ["centred", "w"], ["logits"]),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["B", "T"]) for name in ("input_ids", "attention_mask")]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 2])]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, [*weights, *first])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), folder / "model.onnx")
+    write_json(folder / "engine.json", {"outputs": {"logits": {"width": 2}}, "pad": 0})

@@ -10,13 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+
 from penjing.core.tier import packed
 
 Start = Callable[..., Any]
 
 
-def test_many_clients_get_the_right_answers_each(start: Start) -> None:
-    server = start()
+def test_many_clients_get_the_right_answers_each(running: Any) -> None:
+    server = running
     texts = [" ".join(f"word{n}-{i}" for i in range(n % 17 + 1)) for n in range(200)]
     expected = [server.tier.predict([{"review": text}])[0] for text in texts]
     with httpx.Client(base_url=server.url, timeout=30) as client, ThreadPoolExecutor(16) as pool:
@@ -27,20 +28,20 @@ def test_many_clients_get_the_right_answers_each(start: Start) -> None:
         assert answer["predictions"][0]["tier"] == "linear"
 
 
-def test_a_request_of_many_rows_is_answered_in_order(start: Start) -> None:
-    server = start()
+def test_a_request_of_many_rows_is_answered_in_order(running: Any) -> None:
+    server = running
     texts = [" ".join(map(str, range(n))) for n in range(1, 201)]
     scores = [p["scores"]["good"] for p in server.predict(*texts).json()["predictions"]]
     assert scores == sorted(scores)
     assert len(scores) == 200
 
 
-def test_no_rows_get_no_predictions(start: Start) -> None:
-    assert start().predict().json() == {"predictions": []}
+def test_no_rows_get_no_predictions(running: Any) -> None:
+    assert running.predict().json() == {"predictions": []}
 
 
-def test_other_fields_are_ignored(start: Start) -> None:
-    server = start()
+def test_other_fields_are_ignored(running: Any) -> None:
+    server = running
     given = {"rows": [{"review": "fine", "rating": "good", "id": 7}], "comment": "hello"}
     answer = httpx.post(f"{server.url}/v1/predict", json=given)
     assert answer.json() == server.predict("fine").json()
@@ -48,7 +49,9 @@ def test_other_fields_are_ignored(start: Start) -> None:
 
 def test_numbers_and_missing_values_count_as_in_training(start: Start) -> None:
     server = start(columns=("review", "age"))
-    answers = httpx.post(f"{server.url}/v1/predict", json={"rows": [{"review": "fine", "age": age} for age in (42, "42", None)]}).json()["predictions"]
+    answers = httpx.post(f"{server.url}/v1/predict", json={"rows": [{"review": "fine", "age": age} for age in (42, "42", None)]}).json()[
+        "predictions"
+    ]
     assert answers[0] == answers[1]
     assert answers[2]["score"] != answers[0]["score"]
 
@@ -69,25 +72,18 @@ BAD: dict[str, tuple[bytes, int, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def refuser() -> Any:
-    from concurrent.futures import Future
-
-    return Future()
-
-
 @pytest.mark.parametrize("how", BAD)
-def test_a_bad_body_gets_one_sentence(how: str, start: Start) -> None:
+def test_a_bad_body_gets_one_sentence(how: str, running: Any) -> None:
     body, status, told = BAD[how]
-    answer = httpx.post(f"{start().url}/v1/predict", content=body)
+    answer = httpx.post(f"{running.url}/v1/predict", content=body)
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
     assert told in answer.json()["error"]
 
 
-def test_whole_characters_of_any_script_are_answered(start: Start) -> None:
+def test_whole_characters_of_any_script_are_answered(running: Any) -> None:
     body = b'{"rows": [{"review": "\\ud83d\\ude00 \\u5f88\\u597d"}]}'
-    assert httpx.post(f"{start().url}/v1/predict", content=body).status_code == 200
+    assert httpx.post(f"{running.url}/v1/predict", content=body).status_code == 200
 
 
 def test_the_engines_failure_fails_its_own_request_and_hides_its_details(start: Start, caplog: pytest.LogCaptureFixture) -> None:
@@ -145,8 +141,8 @@ def test_no_batch_is_larger_than_max_rows(start: Start) -> None:
         assert server.engine.batches == batches
 
 
-def test_the_model_tells_what_it_is(start: Start) -> None:
-    server = start()
+def test_the_model_tells_what_it_is(running: Any) -> None:
+    server = running
     model = server.get("/v1/model").json()
     task = packed("tasks", server.tier.task)
     assert model["columns"] == ["review"]
@@ -155,8 +151,8 @@ def test_the_model_tells_what_it_is(start: Start) -> None:
     assert server.predict(model["example"]["review"]).status_code == 200
 
 
-def test_health_is_told(start: Start) -> None:
-    server = start()
+def test_health_is_told(running: Any) -> None:
+    server = running
     assert server.get("/health/live").json() == {"status": "live"}
     assert server.get("/health/ready").json() == {"status": "ready"}
 
@@ -189,14 +185,14 @@ def test_two_servers_in_one_process_do_not_mix_their_figures(start: Start) -> No
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/predict", 405), ("GET", "/redoc", 404)])
-def test_a_wrong_address_is_told_where_to_look(start: Start, method: str, path: str, status: int) -> None:
-    answer = httpx.request(method, start().url + path)
+def test_a_wrong_address_is_told_where_to_look(running: Any, method: str, path: str, status: int) -> None:
+    answer = httpx.request(method, running.url + path)
     assert answer.status_code == status
     assert answer.json()["error"].endswith("See /docs for what there is.")
 
 
-def test_the_openapi_document_is_true(start: Start) -> None:
-    server = start()
+def test_the_openapi_document_is_true(running: Any) -> None:
+    server = running
     document = server.get("/openapi.json").json()
     predict = document["paths"]["/v1/predict"]["post"]
     body = predict["requestBody"]["content"]["application/json"]["schema"]
@@ -209,8 +205,8 @@ def test_the_openapi_document_is_true(start: Start) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_a_page_loads_nothing_from_elsewhere_and_forbids_it(start: Start, path: str) -> None:
-    answer = start().get(path)
+def test_a_page_loads_nothing_from_elsewhere_and_forbids_it(running: Any, path: str) -> None:
+    answer = running.get(path)
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy

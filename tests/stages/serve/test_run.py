@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -9,18 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from penjing.core.config import check
 from penjing.core.errors import BadRequest, ConfigError, Refused
-from penjing.core import config
 from penjing.security.keys import make_key
 from penjing.security.signing import ModelSigner
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.run import serve, serving
+from penjing.stages.serve.http import Served
+from penjing.stages.serve.run import _listening, serve, serve_tier
 
 Start = Callable[..., Any]
 
@@ -30,6 +32,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import counting_tier
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.http import Served
+from penjing.stages.serve.http import Served
 from penjing.stages.serve.run import serve_tier
 tier, engine = counting_tier()
 serve_tier(tier, Served("reviews"), ServeConfig(port=0), lambda url: (engine.go.clear(), print(url, flush=True)))
@@ -37,11 +40,13 @@ print("finished", [m for m in ("torch", "transformers", "ray") if m in sys.modul
 """
 
 
-@contextmanager
+@contextlib.contextmanager
 def server_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server in a process of its own, whose model holds each batch for seconds, so that a signal finds requests in flight."""
     program = PROGRAM.replace("engine.go.clear()", "setattr(engine, 'go', type('Slow', (), {'wait': lambda self, _: time.sleep(1)})())")
-    with subprocess.Popen([sys.executable, "-c", program, str(Path(__file__).parent)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(Path(__file__).parent)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         try:
             yield process, process.stdout.readline().strip()
@@ -69,17 +74,159 @@ def test_a_port_in_use_is_told_with_the_remedy(start: Start) -> None:
         start(port=port)
 
 
-def test_two_servers_that_take_one_port_at_once_do_not_both_answer(tmp_path: Path) -> None:
+def test_of_two_servers_that_took_one_port_the_second_to_listen_is_told(tier: Any) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 0))
-        port = other.getsockname()[1]
-        from conftest import counting_tier
-        from penjing.stages.serve import run
-        from penjing.stages.serve.http import Served
+        tier.engine.go = Meanwhile(other.listen)
+        with pytest.raises(BadRequest, match="is in use"):
+            serve_tier(tier, Served("reviews"), ServeConfig(port=other.getsockname()[1]), pytest.fail)
 
-        tier, _ = counting_tier()
-        with run._listening(ServeConfig(port=port)) as ours:
-            other.listen()
-            with pytest.raises(BadRequest, match="is in use"):
-                run._serve(ours, tier, Served("reviews"), ServeConfig(port=port), lambda _: None)
+
+class Meanwhile:
+    """Does something while an engine is being warmed up."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+
+    def wait(self, _limit: float) -> None:
+        self._act()
+
+
+@pytest.mark.changes("serve.port")
+def test_the_server_listens_on_the_port_that_was_asked_for(start: Start) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert start(port=port).url == f"http://127.0.0.1:{port}"
+    assert httpx.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+
+
+@pytest.mark.changes("serve.host")
+def test_the_server_listens_on_the_host_that_was_asked_for(start: Start) -> None:
+    server = start(host="127.0.0.2")
+    assert server.url.startswith("http://127.0.0.2:")
+    assert server.get("/health/live").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url.replace("127.0.0.2", "127.0.0.1"))
+
+
+def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
+    with contextlib.closing(_listening(ServeConfig(port=0))) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # what asyncio looks at before it switches Nagle's algorithm off
+
+
+def test_a_host_that_is_not_here_is_told(start: Start) -> None:
+    for host in ("192.0.2.1", "no.such.host.invalid"):
+        with pytest.raises(BadRequest, match=f"of {host} cannot be listened on .*serve.host"):
+            start(host=host)
+
+
+def test_the_whole_machine_is_told_by_its_loopback_address(start: Start) -> None:
+    assert start(host="0.0.0.0").url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.changes("serve.max_wait_ms")
+def test_waiting_for_company_makes_larger_batches(start: Start) -> None:
+    assert largest_batch_after_company(start(max_wait_ms=0)) == 1
+    assert largest_batch_after_company(start(max_wait_ms=1000)) == 2
+
+
+def largest_batch_after_company(server: Any) -> int:
+    """Have three requests computed in one batch of 0.3 s, then ask twice, the second time 0.1 s later; return the larger batch of those two."""
+    server.engine.go.clear()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(server.predict, "before")]
+        assert server.engine.entered.wait(10)
+        asked += [pool.submit(server.predict, f"together {n}") for n in range(3)]
+        while "penjing_queue_rows 3.0" not in server.get("/metrics").text:
+            time.sleep(0.01)
+        held, server.engine.go = server.engine.go, Slow(0.3)
+        held.set()
+        assert {f.result().status_code for f in asked} == {200}
+        server.engine.batches.clear()
+        first = pool.submit(server.predict, "a")
+        time.sleep(0.1)
+        server.predict("b")
+        first.result()
+    return max(server.engine.batches)
+
+
+class Slow:
+    """Holds an engine for a while, and then again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def wait(self, _limit: float) -> None:
+        time.sleep(self._seconds)
+
+    def set(self) -> None: ...
+
+
+@pytest.mark.changes("serve.tier")
+def test_the_named_tier_of_a_verified_package_answers(sealed: Any) -> None:
+    labels = {tier: answer_of(sealed, ServeConfig(port=0, tier=tier)) for tier in (None, "first", "second")}
+    assert labels[None] == {"label": "good", "tier": "first"}
+    assert labels["first"] == labels[None]
+    assert labels["second"] == {"label": "bad", "tier": "second"}
+
+
+def answer_of(sealed: Any, settings: ServeConfig) -> dict[str, str]:
+    """Serve the package in this thread, ask it from another once it is ready, and stop it by the signal that a user would send."""
+    answers: list[dict[str, str]] = []
+
+    def ask(url: str) -> None:
+        answers.extend(httpx.post(f"{url}/v1/predict", json={"rows": [{"review": "good bad"}]}).json()["predictions"])
+        model = httpx.get(f"{url}/v1/model").json()
+        assert model["signed_by"].startswith("this-machine (")
+        assert len(model["model"]) == 64
+        signal.raise_signal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        asked: list[Any] = []
+        serve(sealed.folder, settings, sealed.signer, lambda url: asked.append(pool.submit(ask, url)))
+        asked[0].result()
+    return {name: answers[0][name] for name in ("label", "tier")}
+
+
+def test_an_unknown_tier_is_told_before_anything_is_served(sealed: Any) -> None:
+    with pytest.raises(BadRequest, match="Did you mean 'second'"):
+        serve(sealed.folder, ServeConfig(port=0, tier="secnd"), sealed.signer, pytest.fail)
+
+
+def test_a_changed_package_is_not_served(sealed: Any, tmp_path: Path) -> None:
+    path = sealed.folder / "tiers" / "first" / "engine" / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="Changed: tiers/first/engine/model.onnx"):
+        serve(sealed.folder, ServeConfig(port=0), sealed.signer, pytest.fail)
+
+
+def test_a_strangers_package_is_not_served(sealed: Any, tmp_path: Path) -> None:
+    make_key(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match="does not trust"):
+        serve(sealed.folder, ServeConfig(port=0), ModelSigner(tmp_path / "elsewhere"), pytest.fail)
+
+
+def test_serving_a_package_imports_nothing_that_trains(sealed: Any) -> None:
+    program = """
+import sys
+from pathlib import Path
+for name in ("torch", "transformers", "ray", "sklearn"):
+    sys.modules[name] = None
+from penjing.package.open import open_package
+from penjing.security.signing import ModelSigner
+import penjing.stages.serve.run
+print(open_package(Path(sys.argv[1]), ModelSigner(Path(sys.argv[2]))).tier().predict([{"review": "good"}])[0]["label"])
+"""
+    command = [sys.executable, "-c", program, str(sealed.folder), str(sealed.signer.home)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("good\n", "")
+
+
+@pytest.mark.parametrize(("key", "value"), [("port", 70000), ("max_rows", 0), ("queue_rows", 0), ("max_body_mb", 0), ("max_wait_ms", -1)])
+def test_a_value_that_makes_no_sense_is_told(key: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is {value}"):
+        check(ServeConfig, {key: value}, "penjing.yaml")

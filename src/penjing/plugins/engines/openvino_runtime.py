@@ -14,7 +14,7 @@ from penjing.core.batching import run_in_rectangles, token_ids
 from penjing.core.files import read_json
 from penjing.core.types import Batch, NDArray
 
-# openvino reports its import to Google Analytics through this package where it is installed, unasked; without it, it takes a stub of its own.
+# openvino reports its import to Google Analytics through this package where that is installed, unasked; without it, a stub is taken.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 

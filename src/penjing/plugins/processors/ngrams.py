@@ -6,12 +6,13 @@ How a text becomes features (all arithmetic modulo 2**64; a plain re-implementat
 1. NFKC, then lower case. A character is part of a word (letter, mark, number, underscore), a word of its own (scripts written without
    spaces, such as Chinese and Thai, and symbols, such as emoji), or it separates words. So word bigrams of Chinese are character bigrams.
 2. P(c) = sum of (c[k] + 1) * BASE**k over the code points c. A word w has g1 = mix(P(w) + WORD + salt), the n words from w on have
-   gn(w) = mix(gn-1(w) * BASE + g1(the last of them)), where salt = column number * COLUMN and mix is the finaliser of MurmurHash3.
-3. The character n-grams of a word are those of the word between two spaces, but for the whole, which is the word again; words of one
-   symbol have none. They have mix(P(n-gram) + CHARACTER + salt). N-grams stay within their column.
-4. The bucket is the top log2(buckets) bits of the hash.
+   gn(w) = mix(gn-1(w) * BASE + g1(the last of them)); mix is the finaliser of MurmurHash3 and salt is column number * COLUMN.
+3. The character n-grams of a word are those of the word between two spaces, but for the whole, which is the word again; words that are
+   one symbol have none. Each has mix(P(n-gram) + CHARACTER + salt). N-grams stay within their column.
+4. Half of the buckets are for words, the other half for characters. The bucket in its half is (hash // 2**32) * half // 2**32.
 
-Columns are told apart by the salt rather than joined: "pain" as a condition and "pain" in a review mean different things.
+Columns are told apart by the salt rather than joined: "pain" as a condition and "pain" in a review mean different things. (On drug reviews
+with the columns review, condition and name this was better than a weight for each column, which makes a short column as loud as a long one.)
 
 Shapes: B rows, L characters, W words, N features.
 """
@@ -33,9 +34,9 @@ from penjing.core.types import Batch, NDArray, Ragged, Row, concatenate
 BASE = 0x9E6C63D0676A9A99
 WORD = 0x2545F4914F6CDD1D
 CHARACTER = 0xD1342543DE82EF95
-COLUMN = 0x9E3779B97F4A7C15
 MIX = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)
 """Multipliers of MurmurHash3's 64-bit finaliser (Appleby 2011, fmix64)."""
+COLUMN = 0x9E3779B97F4A7C15
 PAD = ord(" ")
 SEPARATES, JOINS, STANDS_ALONE = 0, 1, 2
 WITHOUT_SPACES = (
@@ -63,15 +64,17 @@ _PIECE = 1 << 17
 
 @dataclass(frozen=True)
 class Ngrams:
-    """Rows → {"features": Ragged int32 bucket numbers, each once a row, rising; "counts": Ragged uint8, 255 standing for more}."""
+    """Rows → {"features": Ragged int32 bucket numbers, each once a row, rising; "counts": Ragged uint8, 255 standing for more;
+    "ends": (B, 2) int32, how many features of the row are word n-grams, and how many there are with the character n-grams that follow}.
+    """
 
     columns: Sequence[str]
     word_ngrams: int = 2
     """Longest run of words that is a feature; 0 for none."""
     char_ngrams: Sequence[int] | None = (3, 5)
-    """Shortest and longest run of characters within a word that is a feature; null for none."""
-    buckets: int = 1 << 20
-    """Number of different features; a power of two."""
+    """Shortest (2 or more) and longest run of characters within a word that is a feature; null for none."""
+    buckets: int = 1 << 21
+    """Number of different features, at most 2**30."""
 
     @classmethod
     def options_from(cls, rows: Sequence[Row], columns: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,11 +83,11 @@ class Ngrams:
 
     def encode(self, rows: Sequence[Row]) -> Batch:
         """Return the features of `rows`; large batches are worked on by all cores, piece by piece."""
-        pieces = list(self._pieces(rows))
+        pieces = list(self._pieces(rows)) or [[]]
         if len(pieces) == 1:
             return self._encode(pieces[0])
         with ThreadPoolExecutor(Machine.here().cores) as pool:
-            return concatenate(list(pool.map(self._encode, pieces)) or [self._encode([])])
+            return concatenate(list(pool.map(self._encode, pieces)))
 
     def _pieces(self, rows: Sequence[Row]) -> Iterator[list[list[str]]]:
         """Yield texts, a list a row, in pieces of about _PIECE characters and at most as many rows as the sort key has room for."""
@@ -93,30 +96,27 @@ class Ngrams:
         for row in rows:
             piece.append(texts := [_text(row[column]) for column in self.columns])
             length += sum(map(len, texts))
-            if length >= _PIECE or len(piece) * self.buckets >= 1 << 32:
+            if length >= _PIECE or (len(piece) + 1) * self.buckets >= 1 << 32:
                 yield piece
                 piece, length = [], 0
         if piece:
             yield piece
 
-    def _encode(self, rows: list[list[str]]) -> Batch:
-        keys = [key for i in range(len(self.columns)) for key in self._column([texts[i] for texts in rows], i)]
-        return _counted(np.concatenate(keys or [np.zeros(0, np.uint32)]), len(rows), self.buckets)
-
-    def _column(self, texts: list[str], number: int) -> Iterator[NDArray]:
-        """Yield arrays of sort keys, row number * buckets + bucket, of the n-grams of column `number`."""
-        words = _Words.of(texts)
-        salt = number * COLUMN
-        shift = np.uint64(64 - (self.buckets.bit_length() - 1))
-        row_keys = np.arange(len(texts), dtype=np.uint32) * np.uint32(self.buckets)
-        row_of_word = np.repeat(row_keys, words.per_text)
-        for n, hashes in words.word_ngrams(self.word_ngrams, salt):
-            same_row = row_of_word[n - 1 :] == row_of_word[: len(row_of_word) - n + 1]
-            yield ((hashes >> shift).astype(np.uint32) + row_of_word[: len(hashes)])[same_row]
-        if self.char_ngrams is not None:
-            row_of_character = np.repeat(row_of_word, np.diff(words.spaces))
-            for hashes, where in words.char_ngrams(self.char_ngrams[0], self.char_ngrams[1], salt):
-                yield (hashes >> shift).astype(np.uint32) + row_of_character[where]
+    def _encode(self, texts: list[list[str]]) -> Batch:
+        half = self.buckets // 2
+        keys = [np.zeros(0, np.uint32)]
+        for number in range(len(self.columns)):
+            words = _Words.of([row[number] for row in texts])
+            salt = number * COLUMN % 2**64
+            row_of_word = np.repeat(np.arange(len(texts), dtype=np.uint32) * np.uint32(2 * half), words.per_text)
+            for n, hashes in words.word_ngrams(self.word_ngrams, salt):
+                rows = row_of_word[: len(hashes)]
+                keys.append((_bucket(hashes, half) + rows)[rows == row_of_word[n - 1 :]])
+            if self.char_ngrams is not None:
+                row_of_character = np.repeat(row_of_word + np.uint32(half), np.diff(words.spaces))
+                for hashes, where in words.char_ngrams(self.char_ngrams[0], self.char_ngrams[1], salt):
+                    keys.append(_bucket(hashes, half) + row_of_character[where])
+        return _counted(np.concatenate(keys), len(texts), half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +178,24 @@ class _Words:
                 yield _mixed((self.prefix[where + n] - self.prefix[where]) * _powers(len(space))[1][where], CHARACTER + salt), where
 
 
-def _counted(keys: NDArray, rows: int, buckets: int) -> Batch:
-    """Return each row's buckets, once and rising, and how often it has them, from its sort keys."""
+def _bucket(hashes: NDArray, half: int) -> NDArray:
+    """Return (N,) uint32 below `half`: the high half of each hash, scaled (Lemire 2019, section 4)."""
+    return ((hashes >> np.uint64(32)) * np.uint64(half) >> np.uint64(32)).astype(np.uint32)
+
+
+def _counted(keys: NDArray, rows: int, half: int) -> Batch:
+    """Return each row's buckets, once and rising, and how often it has them, from keys = row * 2 * half + bucket."""
     keys = np.sort(keys)
     first = np.ones(len(keys), np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     starts = np.flatnonzero(first)
     counts = np.minimum(np.diff(starts, append=len(keys)), 255).astype(np.uint8)
     unique = keys[starts]
-    offsets = np.searchsorted(unique, np.arange(rows + 1, dtype=np.uint64) * np.uint64(buckets))
-    features = (unique & np.uint32(buckets - 1)).astype(np.int32)
-    return {"features": Ragged(features, offsets), "counts": Ragged(counts, offsets)}
+    borders = np.searchsorted(unique, np.arange(2 * rows + 1, dtype=np.uint32) * np.uint32(half))
+    offsets = borders[::2]
+    features = (unique % np.uint32(2 * half)).astype(np.int32)
+    ends = (borders[1:].reshape(rows, 2) - offsets[:-1, None]).astype(np.int32)
+    return {"features": Ragged(features, offsets), "counts": Ragged(counts, offsets), "ends": ends}
 
 
 def _mixed(hashes: NDArray, added: int) -> NDArray:

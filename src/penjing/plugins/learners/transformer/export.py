@@ -23,7 +23,7 @@ def exported(encoder: Encoder, folder: Path, runtime: str) -> None:
 
 def _openvino(encoder: Encoder, folder: Path) -> None:
     """Write `model.xml` and `model.bin`, weights in float32."""
-    # openvino reports each conversion to Google Analytics through this package where it is installed, unasked; without it, it takes a stub of its own.
+    # openvino reports each conversion to Google Analytics through this package where that is installed, unasked; without it, a stub is taken.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 

@@ -19,7 +19,7 @@ class Options(Section):
     """What is learnt: the head alone over a frozen encoder, or the head first and then everything (LP-FT)."""
     epochs: int = Field(default=3, ge=1, le=1000)
     """Times that fine-tuning goes through the training rows; the best by validation loss is kept. Only with tune: full."""
-    learning_rate: float = Field(default=5e-5, gt=0, le=1)
+    learning_rate: float = Field(default=2e-5, gt=0, le=1)
     """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. Only with tune: full."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Rows in one step of fine-tuning. Only with tune: full."""
