@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from penjing.core import plugins
 from penjing.core.errors import DataError, PenjingError
 from penjing.core.examples import Examples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -78,6 +79,11 @@ def _verdict(arguments: list[str]) -> int:
         return 0
     except MemoryError:
         return _say("Out of memory. Free some, choose a smaller batch_size or model, then run again: finished stages are kept.", 1)
+    except Exception as error:  # a fault of ours: said in a line, with the way to the rest
+        if os.environ.get("PENJING_TRACEBACK"):
+            raise
+        told = f"{type(error).__name__}: {error}"
+        return _say(f"A fault in Penjing: {told}. Please report it with what PENJING_TRACEBACK=1 prints before the same command.", 1)
 
 
 def _say(sentence: str, code: int) -> int:

@@ -106,9 +106,7 @@ def _body(folder: Path) -> Any:
             body, told = transformers.AutoModel.from_pretrained(folder, output_loading_info=True, **how)
         except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
             why = str(error).strip().partition("\n")[0]
-            raise RunFailed(
-                f"The model in {folder} cannot be opened: {why} Choose an encoder that needs no code of its own."
-            ) from error
+            raise RunFailed(f"The model in {folder} cannot be opened: {why} Choose an encoder that needs no code of its own.") from error
     missing = sorted(name for name in told["missing_keys"] if "pooler" not in name)
     if missing:
         raise RunFailed(

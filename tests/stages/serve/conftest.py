@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Counter:
         assert isinstance(features, Ragged)
         self.batches.append(len(features))
         self.entered.set()
-        self.go.wait(30)
+        self.go.wait(120)
         if (features.lengths == 0).any():
             raise ZeroDivisionError("secret details of the engine")
         return {"logits": np.stack([np.full(len(features), 3.0), np.log(features.lengths)], axis=1).astype(np.float32)}
@@ -58,10 +59,24 @@ class Server:
     engine: Counter
 
     def predict(self, *texts: str) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/predict", json={"rows": [{"review": text} for text in texts]}, timeout=30)
+        return httpx.post(f"{self.url}/v1/predict", json={"rows": [{"review": text} for text in texts]}, timeout=120)
+
+    def until_waiting(self, rows: int) -> None:
+        """Return once `rows` rows wait for the model."""
+        until_waiting(self.url, rows)
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30)
+        return httpx.get(self.url + path, timeout=120)
+
+
+def until_waiting(url: str, rows: int) -> None:
+    """Return once `rows` rows wait for the model of the server at `url`. Raises AssertionError after a minute."""
+    with httpx.Client(base_url=url, timeout=120) as client:
+        for _ in range(1200):
+            if f"penjing_queue_rows {float(rows)}\n" in client.get("/metrics").text:
+                return
+            time.sleep(0.05)
+    raise AssertionError(f"there were never {rows} rows waiting")
 
 
 def counting_tier(columns: tuple[str, ...] = ("review",)) -> tuple[Tier, Counter]:

@@ -123,8 +123,7 @@ def test_a_full_queue_is_503_with_the_time_to_ask_again(start: Start) -> None:
         first = pool.submit(server.predict, "first")
         assert server.engine.entered.wait(10)
         second = pool.submit(server.predict, "second")
-        while not httpx.get(f"{server.url}/metrics").text.count("penjing_queue_rows 1.0"):
-            pass
+        server.until_waiting(1)
         refused = server.predict("third")
         server.engine.go.set()
         assert first.result().status_code == second.result().status_code == 200

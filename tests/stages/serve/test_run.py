@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,50 +22,65 @@ from penjing.core.errors import BadRequest, ConfigError, Refused
 from penjing.security.keys import make_key
 from penjing.security.signing import ModelSigner
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served
+from penjing.stages.serve.http import Served, Service
 from penjing.stages.serve.run import _listening, serve, serve_tier
 
 Start = Callable[..., Any]
 
 PROGRAM = """
-import sys, time
+import sys
+import threading
+import time
+from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import counting_tier
+from conftest import counting_tier, until_waiting
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served
-from penjing.stages.serve.http import Served
+from penjing.stages.serve.http import Served, Service
 from penjing.stages.serve.run import serve_tier
 tier, engine = counting_tier()
-serve_tier(tier, Served("reviews"), ServeConfig(port=0), lambda url: (engine.go.clear(), print(url, flush=True)))
+def ready(url):
+    engine.go.clear()
+    threading.Thread(target=look, args=[url], daemon=True).start()
+    print(url, flush=True)
+def look(url):
+    until_waiting(url, 3)
+    print("waiting", flush=True)
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.02)
+    engine.go.set()
+serve_tier(tier, Served("reviews"), ServeConfig(port=0, max_rows=1), ready)
 print("finished", [m for m in ("torch", "transformers", "ray") if m in sys.modules], flush=True)
 """
 
 
-@contextlib.contextmanager
-def server_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, whose model holds each batch for seconds, so that a signal finds requests in flight."""
-    program = PROGRAM.replace("engine.go.clear()", "setattr(engine, 'go', type('Slow', (), {'wait': lambda self, _: time.sleep(1)})())")
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(Path(__file__).parent)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_requests_in_flight_finish_and_is_no_error(number: signal.Signals, tmp_path: Path) -> None:
+    """One request is being computed and three wait when the signal comes; the model goes on only after the server takes no more."""
+    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tmp_path / "go")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, ThreadPoolExecutor(4) as pool:
         assert process.stdout is not None
         try:
-            yield process, process.stdout.readline().strip()
+            url = process.stdout.readline().strip()
+            asked = [pool.submit(httpx.post, f"{url}/v1/predict", json={"rows": [{"review": f"text {n}"}]}, timeout=120) for n in range(4)]
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(number)
+            until_refused(url)
+            (tmp_path / "go").touch()
+            assert [f.result().status_code for f in asked] == [200] * 4
+            out, err = process.communicate(timeout=60)
         finally:
             process.kill()
+    assert (process.returncode, out, err) == (0, "finished []\n", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_requests_in_flight_finish_and_is_no_error(number: signal.Signals) -> None:
-    with server_process() as (process, url), ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(httpx.post, f"{url}/v1/predict", json={"rows": [{"review": f"text {n}"}]}, timeout=30) for n in range(4)]
-        while "penjing_queue_rows 3.0" not in httpx.get(f"{url}/metrics").text:
-            time.sleep(0.01)
-        process.send_signal(number)
-        assert [f.result().status_code for f in asked] == [200] * 4
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (0, "")
-        assert out == "finished []\n"
+def until_refused(url: str) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), 1).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the server still takes connections")
 
 
 def test_a_port_in_use_is_told_with_the_remedy(start: Start) -> None:
@@ -127,29 +143,30 @@ def test_the_whole_machine_is_told_by_its_loopback_address(start: Start) -> None
 
 
 @pytest.mark.changes("serve.max_wait_ms")
-def test_waiting_for_company_makes_larger_batches(start: Start) -> None:
-    assert largest_batch_after_company(start(max_wait_ms=0)) == 1
-    assert largest_batch_after_company(start(max_wait_ms=1000)) == 2
+def test_waiting_for_company_makes_larger_batches(tier: Any) -> None:
+    assert largest_batch_after_company(tier, ServeConfig(max_wait_ms=0)) == 1
+    assert largest_batch_after_company(tier, ServeConfig(max_wait_ms=1000)) == 2
 
 
-def largest_batch_after_company(server: Any) -> int:
-    """Have three requests computed in one batch of 0.3 s, then ask twice, the second time 0.1 s later; return the larger batch of those two."""
-    server.engine.go.clear()
-    with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(server.predict, "before")]
-        assert server.engine.entered.wait(10)
-        asked += [pool.submit(server.predict, f"together {n}") for n in range(3)]
-        while "penjing_queue_rows 3.0" not in server.get("/metrics").text:
-            time.sleep(0.01)
-        held, server.engine.go = server.engine.go, Slow(0.3)
-        held.set()
-        assert {f.result().status_code for f in asked} == {200}
-        server.engine.batches.clear()
-        first = pool.submit(server.predict, "a")
-        time.sleep(0.1)
-        server.predict("b")
-        first.result()
-    return max(server.engine.batches)
+def largest_batch_after_company(tier: Any, config: ServeConfig) -> int:
+    """Have three requests computed in one slow batch, then ask twice, the second time a little later; return the larger batch of those two."""
+    engine = tier.engine
+    batcher = Service(tier, Served("reviews"), config).batcher
+    engine.go, engine.entered = threading.Event(), threading.Event()
+    asked = [batcher.submit([{"review": "before"}])]
+    assert engine.entered.wait(60)
+    asked += [batcher.submit([{"review": f"together {n}"}]) for n in range(3)]
+    held, engine.go = engine.go, Slow(0.4)
+    held.set()
+    for future in asked:
+        future.result(60)
+    engine.batches.clear()
+    first = batcher.submit([{"review": "a"}])
+    time.sleep(0.05)
+    batcher.submit([{"review": "b"}]).result(60)
+    first.result(60)
+    batcher.close()
+    return max(engine.batches)
 
 
 class Slow:

@@ -2,14 +2,15 @@
 
 Minimises  mean loss(X W + 1 b' + offset) + penalty / 2 * (|W|² + |b|²)  by L-BFGS (Nocedal and Wright 2006, algorithm 7.5).
 
-Every iterate of a method that starts at zero and walks along gradients has the form W = X' A, b = 1' A (Schölkopf, Herbrich and Smola
-2001, the representer theorem). So it walks in A (n, C) rather than in W (F, C): with K = X X' + 1 1', one product K G an iteration (one pass
-over the rows forth and back) tells all inner products, and the logits along any direction without another pass. Rows that are only
-watched, such as validation rows, stand as further rows of X in the first factor; their logits come along for nothing.
+A method that starts at zero and walks along gradients only meets weights of the form W = X' A, b = 1' A (the representer theorem of
+Schölkopf, Herbrich and Smola 2001). So it walks in A (R, C) rather than in W (F, C): with K = X X' + 1 1', one product K G a step (one pass
+over the rows, back and forth) tells all inner products, and the logits along any direction without another pass. Rows that are not learnt
+from have zeros in A; their logits come along for nothing.
 
-No product uses BLAS and every row's sum has its own order, so that the result does not depend on the number of threads.
+K G is the sum over a fixed number of blocks of features of Xb (Xb' G), added in their order, without BLAS: the result does not depend on
+the number of threads, and what is read at random, (R, C), fits a cache.
 
-Shapes: n rows to learn from, m rows watched, F features, C numbers a row.
+Shapes: R rows, F features, C numbers a row.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -25,6 +27,7 @@ from scipy.special import expit
 from penjing.core.statistics import mean_loss
 from penjing.core.types import Link, NDArray
 
+_BLOCKS = 8
 _PAIRS = 8
 """Steps that L-BFGS remembers."""
 _PAIRS_BYTES = 1 << 30
@@ -33,26 +36,29 @@ _BOUND = {"softmax": 0.5, "sigmoid": 0.25, "identity": 1.0}
 """Upper bound of the second derivative of each loss (softmax: Böhning 1992, Ann. Inst. Statist. Math. 44:197)."""
 
 
-class SharedProduct:
-    """A sparse matrix whose product with a dense one is shared out to threads by rows."""
+class Design:
+    """Rows of features (R, F), kept by features, and the threads that multiply by them."""
 
-    def __init__(self, matrix: csr_array, pool: ThreadPoolExecutor, parts: int) -> None:
-        ends = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, parts + 1)[1:-1])
-        self.borders = np.concatenate([[0], ends, [matrix.shape[0]]])
-        self.blocks = [_rows(matrix, a, b) for a, b in zip(self.borders[:-1], self.borders[1:], strict=True)]
+    def __init__(self, rows: csr_array, pool: ThreadPoolExecutor) -> None:
+        by_feature = rows.T.tocsr()
+        ends = np.searchsorted(by_feature.indptr, np.linspace(0, by_feature.nnz, _BLOCKS + 1)[1:-1])
+        borders = [0, *(int(end) for end in ends), by_feature.shape[0]]
+        self.blocks = [_block(by_feature, a, b) for a, b in pairwise(borders)]
         self.pool = pool
 
-    def __matmul__(self, dense: NDArray) -> NDArray:
-        result = np.empty((self.borders[-1], dense.shape[1]), np.float32)
+    def gram(self, dual_RC: NDArray) -> NDArray:
+        """Return (R, C) K dual."""
+        total: NDArray = np.tile(dual_RC.sum(0, dtype=np.float64).astype(np.float32), (len(dual_RC), 1))
+        for part in self.pool.map(lambda block: block.T @ (block @ dual_RC), self.blocks):
+            total += part
+        return total
 
-        def fill(i: int) -> None:
-            result[self.borders[i] : self.borders[i + 1]] = self.blocks[i] @ dense
-
-        list(self.pool.map(fill, range(len(self.blocks))))
-        return result
+    def weights(self, dual_RC: NDArray) -> tuple[NDArray, NDArray]:
+        """Return (F, C) weights and (C,) bias that `dual_RC` stands for."""
+        return np.concatenate([block @ dual_RC for block in self.blocks]), dual_RC.sum(0, dtype=np.float64).astype(np.float32)
 
 
-def _rows(matrix: csr_array, first: int, end: int) -> csr_array:
+def _block(matrix: csr_array, first: int, end: int) -> csr_array:
     """Return rows first..end of `matrix`, sharing its memory."""
     a, b = matrix.indptr[first], matrix.indptr[end]
     return csr_array((matrix.data[a:b], matrix.indices[a:b], matrix.indptr[first : end + 1] - a), shape=(end - first, matrix.shape[1]))
@@ -63,25 +69,24 @@ class Vector:
     """Weights X' dual, of which the logits they give to all rows are known."""
 
     dual: NDArray
-    """(n, C) float32."""
+    """(R, C) float32."""
     logits: NDArray
-    """(n + m, C) float32: K dual."""
-
-    @classmethod
-    def zero(cls, n: int, m: int, width: int) -> Vector:
-        return cls(np.zeros((n, width), np.float32), np.zeros((n + m, width), np.float32))
+    """(R, C) float32: K dual."""
 
     def dot(self, other: Vector) -> float:
         """Return the inner product of the two vectors of weights."""
-        return float(np.einsum("ij,ij->i", self.dual, other.logits[: len(self.dual)]).sum(dtype=np.float64))
+        return _dot(self.dual, other.logits)
 
     def add(self, factor: float, other: Vector) -> None:
         self.dual += np.float32(factor) * other.dual
         self.logits += np.float32(factor) * other.logits
 
+    def scale(self, factor: float) -> None:
+        self.dual *= np.float32(factor)
+        self.logits *= np.float32(factor)
+
     def plus(self, factor: float, other: Vector) -> Vector:
-        f = np.float32(factor)
-        return Vector(self.dual + f * other.dual, self.logits + f * other.logits)
+        return Vector(self.dual + np.float32(factor) * other.dual, self.logits + np.float32(factor) * other.logits)
 
 
 @dataclass(slots=True)
@@ -98,17 +103,17 @@ class _Pair:
 class Descent:
     """One model that goes down, penalty after penalty, from where it stands."""
 
-    def __init__(self, seen: csr_array, target: NDArray, watched_target: NDArray, link: Link, offset: NDArray, pool: ThreadPoolExecutor, parts: int) -> None:
-        """`seen` (n + m, F): first the rows to learn from, with `target`, then those that are watched; `offset` (C,) is added to all logits."""
-        self.target, self.watched_target, self.link, self.offset = target, watched_target, link, offset
-        self.n, self.width = len(target), len(offset)
-        self.back = SharedProduct(_rows(seen, 0, self.n).T.tocsr(), pool, parts)
-        self.forth = SharedProduct(seen, pool, parts)
-        self.at = Vector.zero(self.n, len(watched_target), self.width)
+    def __init__(self, design: Design, target: NDArray, learnt: NDArray, watched: NDArray, link: Link, offset: NDArray) -> None:
+        """Learn from the rows numbered `learnt` and watch those numbered `watched`, of all with `target`; `offset` (C,) is added to logits."""
+        self.design, self.learnt, self.watched, self.link, self.offset = design, learnt, watched, link, offset
+        self.target, self.watched_target = target[learnt], target[watched]
+        zeros = np.zeros((len(target), len(offset)), np.float32)
+        self.at = Vector(zeros, zeros)
         self.pairs: list[_Pair] = []
-        self.most_pairs = max(2, min(_PAIRS, _PAIRS_BYTES // (16 * (self.n + len(watched_target)) * self.width)))
+        self.most_pairs = max(2, min(_PAIRS, _PAIRS_BYTES // max(16 * zeros.size, 1)))
         self.passes = 0
-        self.loss, self.slope = self._looked(self.at)
+        self.loss, residual = self._looked(self.at)
+        self.slope = self._product(residual)
 
     def minimise(self, penalty: float, tolerance: float, passes: int, advance: Callable[[], None]) -> None:
         """Go down until a step gains less than `tolerance` of the objective, or for `passes` passes."""
@@ -125,11 +130,7 @@ class Descent:
                 return
 
     def watched_loss(self) -> float:
-        return mean_loss(self.at.logits[self.n :] + self.offset, self.watched_target, self.link)
-
-    def weights(self, dual: NDArray) -> tuple[NDArray, NDArray]:
-        """Return (F, C) weights and (C,) bias, offset included, that `dual` (n, C) stands for."""
-        return self.back @ dual, (self.offset + dual.sum(0, dtype=np.float64)).astype(np.float32)
+        return mean_loss(self.at.logits[self.watched] + self.offset, self.watched_target, self.link)
 
     def _direction(self, gradient: Vector, penalty: float) -> tuple[Vector, float]:
         """Return the L-BFGS direction and the slope of the objective along it."""
@@ -139,14 +140,11 @@ class Descent:
             factors.append(pair.step.dot(d) / _curvature(pair, penalty))
             d.add(-factors[-1], pair.change)
             d.add(-factors[-1] * penalty, pair.step)
-        scale = self._scale(gradient, penalty)
-        d.dual *= np.float32(scale)
-        d.logits *= np.float32(scale)
+        d.scale(self._scale(gradient, penalty))
         for pair, factor in zip(self.pairs, reversed(factors), strict=True):
             back = (pair.change.dot(d) + penalty * pair.step.dot(d)) / _curvature(pair, penalty)
             d.add(factor - back, pair.step)
-        d.dual *= np.float32(-1)
-        d.logits *= np.float32(-1)
+        d.scale(-1)
         return d, d.dot(gradient)
 
     def _scale(self, gradient: Vector, penalty: float) -> float:
@@ -154,9 +152,8 @@ class Descent:
         if self.pairs:
             last = self.pairs[-1]
             return _curvature(last, penalty) / (last.change_change + 2 * penalty * last.step_change + penalty**2 * last.step_step)
-        logits = gradient.logits[: self.n]
-        size = gradient.dot(gradient)
-        bend = _BOUND[self.link] / self.n * float(np.einsum("ij,ij->i", logits, logits).sum(dtype=np.float64)) + penalty * size
+        logits, size = gradient.logits[self.learnt], gradient.dot(gradient)
+        bend = _BOUND[self.link] / len(self.learnt) * _dot(logits, logits) + penalty * size
         return size / max(bend, 1e-30)
 
     def _step(self, objective: float, penalty: float, direction: Vector, slope: float) -> float:
@@ -164,7 +161,7 @@ class Descent:
         length = 1.0
         while True:
             new = self.at.plus(length, direction)
-            loss, residual = loss_and_residual(new.logits[: self.n] + self.offset, self.target, self.link)
+            loss, residual = self._looked(new)
             gained = objective - loss - penalty / 2 * new.dot(new)
             if gained >= -1e-4 * length * slope:
                 break
@@ -179,13 +176,18 @@ class Descent:
         self.at, self.loss, self.slope = new, loss, gradient
         return gained
 
-    def _looked(self, at: Vector) -> tuple[float, Vector]:
-        loss, residual = loss_and_residual(at.logits[: self.n] + self.offset, self.target, self.link)
-        return loss, self._product(residual)
+    def _looked(self, at: Vector) -> tuple[float, NDArray]:
+        return loss_and_residual(at.logits[self.learnt] + self.offset, self.target, self.link)
 
-    def _product(self, dual: NDArray) -> Vector:
+    def _product(self, residual: NDArray) -> Vector:
         self.passes += 1
-        return Vector(dual, self.forth @ (self.back @ dual) + dual.sum(0, dtype=np.float64).astype(np.float32))
+        dual = np.zeros_like(self.at.dual)
+        dual[self.learnt] = residual
+        return Vector(dual, self.design.gram(dual))
+
+
+def _dot(a: NDArray, b: NDArray) -> float:
+    return float(np.einsum("ij,ij->i", a, b).sum(dtype=np.float64))
 
 
 def _curvature(pair: _Pair, penalty: float) -> float:
@@ -211,6 +213,6 @@ def loss_and_residual(logits: NDArray, target: NDArray, link: Link) -> tuple[flo
         loss = float((np.logaddexp(np.float32(0), logits) - target * logits).sum(dtype=np.float64))
     else:
         residual = logits - target
-        loss = float(np.einsum("ij,ij->i", residual, residual).sum(dtype=np.float64)) / 2
+        loss = _dot(residual, residual) / 2
     residual /= np.float32(n)
     return loss / n, residual

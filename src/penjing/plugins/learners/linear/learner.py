@@ -26,7 +26,7 @@ from penjing.core.files import read_json, write_json
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
 from penjing.core.types import Batch, Estimate, Link, NDArray, Ragged, Row, Spec
-from penjing.plugins.learners.linear.descent import Descent
+from penjing.plugins.learners.linear.descent import Descent, Design
 from penjing.plugins.learners.linear.options import Options
 
 ENGINE = "sparse-linear"
@@ -88,10 +88,10 @@ class Linear:
         """Learn from `examples`. A killed fit starts again and comes to the same weights."""
         fitting.progress.start("linear", self.options.epochs)
         engine = self._untaught(examples)
-        seen = vstack([*_designs(engine, examples), *_designs(engine, validation)], format="csr")
-        cores = Machine.here().cores
-        with ThreadPoolExecutor(cores) as pool:
-            search = Search(seen, np.asarray(examples.target), np.asarray(validation.target), self.spec, self.options.epochs, pool, cores, fitting)
+        rows = vstack([*_designs(engine, examples), *_designs(engine, validation)], format="csr")
+        target = np.concatenate([examples.target, validation.target])
+        with ThreadPoolExecutor(Machine.here().cores) as pool:
+            search = Search(Design(rows, pool), target, len(examples), self.spec, self.options.epochs, fitting)
             weights, bias = search.weights(self.options.l2)
         self.engine = replace(engine, weights=weights, bias=bias)
         fitting.progress.finish()
@@ -121,20 +121,22 @@ def _designs(engine: Any, examples: Examples) -> Iterator[csr_array]:
 class Search:
     """Goes down with weaker and weaker penalties until held-out rows say that it is enough."""
 
-    def __init__(self, seen: csr_array, target: NDArray, held_out: NDArray, spec: Spec, epochs: int, pool: ThreadPoolExecutor, cores: int, fitting: Fitting) -> None:
-        self.seen, self.target, self.held_out, self.spec = seen, target, held_out, spec
-        self.epochs, self.pool, self.cores, self.fitting = epochs, pool, cores, fitting
+    def __init__(self, design: Design, target: NDArray, n: int, spec: Spec, epochs: int, fitting: Fitting) -> None:
+        """The first `n` rows are the training rows, the others those of the validation."""
+        self.design, self.target, self.n, self.spec, self.epochs, self.fitting = design, target, n, spec, epochs, fitting
 
     def weights(self, l2: float | Literal["auto"]) -> tuple[NDArray, NDArray]:
         """Return (F, C) weights and (C,) bias for the penalty `l2`."""
-        whole = self._descent(np.arange(len(self.target)), np.zeros(0, np.int64))
-        if l2 == "auto" and len(self.held_out) >= ENOUGH_HELD_OUT:
-            return whole.weights(self._chosen([whole])[1])
-        if l2 == "auto":
-            l2 = self._chosen(folds)[0] if (folds := self._folds()) else 1.0
-        for penalty in [*(p for p in PENALTIES if p > l2), l2]:
-            self._go(whole, penalty)
-        return whole.weights(whole.at.dual)
+        whole = self._descent(np.zeros(self.n, np.bool_))
+        if l2 == "auto" and len(whole.watched) >= ENOUGH_HELD_OUT:
+            dual = self._chosen([whole])[1]
+        else:
+            l2 = self._chosen(folds)[0] if l2 == "auto" and (folds := self._folds()) else 1.0 if l2 == "auto" else l2
+            for penalty in [*(p for p in PENALTIES if p > l2), l2]:
+                self._go(whole, penalty)
+            dual = whole.at.dual
+        weights, bias = self.design.weights(dual)
+        return weights, bias + whole.offset
 
     def _chosen(self, descents: list[Descent]) -> tuple[float, NDArray]:
         """Return the penalty whose held-out loss is the lowest, and the dual of the first descent there."""
@@ -152,23 +154,20 @@ class Search:
 
     def _folds(self) -> list[Descent]:
         """Return models that each leave out, and watch, some of the training rows; none where there is nothing to leave out."""
-        n = len(self.target)
-        if n < 2:
+        if self.n < 2:
             return []
-        parts, used = (min(5, n), min(5, n)) if n < FEW_FOR_FOLDS else (10, 1)
-        part = np.random.default_rng(self.fitting.seed).permutation(n) % parts
-        return [self._descent(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(used)]
+        parts, used = (min(5, self.n), min(5, self.n)) if self.n < FEW_FOR_FOLDS else (10, 1)
+        part = np.random.default_rng(self.fitting.seed).permutation(self.n) % parts
+        return [self._descent(part == i) for i in range(used)]
 
-    def _descent(self, kept: NDArray, left_out: NDArray) -> Descent:
-        n = len(self.target)
-        everything = len(kept) == n
-        seen = self.seen if everything else self.seen[np.concatenate([kept, left_out, np.arange(n, self.seen.shape[0])])]
-        target = self.target[kept]
-        watched = np.concatenate([self.target[left_out], self.held_out])
-        return Descent(seen, target, watched, self.spec.link, prior(target, self.spec), self.pool, self.cores)
+    def _descent(self, left_out: NDArray) -> Descent:
+        """Return a model that learns from the training rows but for those `left_out` (n,), and watches all others."""
+        learnt = np.flatnonzero(~left_out)
+        watched = np.concatenate([np.flatnonzero(left_out), np.arange(self.n, len(self.target))])
+        return Descent(self.design, self.target, learnt, watched, self.spec.link, prior(self.target[learnt], self.spec))
 
     def _go(self, descent: Descent, penalty: float) -> None:
-        descent.minimise(penalty / descent.n, TOLERANCE, self.epochs - descent.passes, lambda: self.fitting.progress.advance(1))
+        descent.minimise(penalty / len(descent.learnt), TOLERANCE, self.epochs - descent.passes, lambda: self.fitting.progress.advance(1))
 
 
 def prior(target: NDArray, spec: Spec) -> NDArray:

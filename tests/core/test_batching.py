@@ -1,0 +1,39 @@
+"""Ragged sequences through rectangles: nothing lost, nothing reordered, nothing larger than the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from penjing.core.batching import groups, rectangle, run_in_rectangles, token_ids
+from penjing.core.types import NDArray, Ragged
+
+RAGGED = Ragged.of([[1] * n for n in (3, 40, 0, 7, 200, 1)], np.int32)
+
+
+def test_every_sequence_is_in_one_group_and_no_group_is_over_the_budget() -> None:
+    found = list(groups(RAGGED.lengths, 64))
+    assert sorted(np.concatenate(found)) == list(range(6))
+    assert all(len(rows) == 1 or len(rows) * RAGGED.lengths[rows].max() <= 64 for rows in found)
+
+
+def test_outputs_come_back_in_the_order_asked() -> None:
+    def length(ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
+        return (ids_BT * mask_BT).sum(axis=1, keepdims=True)
+
+    assert run_in_rectangles(RAGGED, 1, 0, length, tokens=64)[:, 0].tolist() == [3, 40, 0, 7, 200, 1]
+
+
+def test_an_empty_sequence_is_read_as_one_pad() -> None:
+    ids_BT, mask_BT = rectangle(RAGGED.take(np.array([2, 0])), pad=9)
+    assert ids_BT.tolist() == [[9, 9, 9], [1, 1, 1]]
+    assert mask_BT.tolist() == [[1, 0, 0], [1, 1, 1]]
+
+
+def test_no_sequences_give_no_rows() -> None:
+    assert run_in_rectangles(Ragged.of([], np.int32), 3, 0, lambda ids, mask: ids).shape == (0, 3)
+
+
+def test_the_batch_of_another_processor_is_refused() -> None:
+    with pytest.raises(TypeError, match="found pixels"):
+        token_ids({"pixels": np.zeros(3)})

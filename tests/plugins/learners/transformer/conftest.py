@@ -1,0 +1,81 @@
+"""Encoded examples of the tiny model, and a run that may be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from penjing.core import plugins
+from penjing.core.examples import Examples
+from penjing.core.protocols import Silent
+from penjing.core.types import Link, Spec
+from penjing.plugins.learners.transformer.learner import Transformer
+from penjing.plugins.learners.transformer.options import Options
+
+WORDS = ["works", "well", "pain", "no", "help", "relief", "very", "the", "doctor", "gave", "me", "this", "worse"]
+
+
+@dataclass
+class Run:
+    """A Fitting: what the learner gets from the pipeline."""
+
+    folder: Path
+    seed: int = 1
+    progress: Any = field(default_factory=Silent)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+
+class Fit:
+    """Learns from texts that say "good" or "bad"."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    def options(self, **options: Any) -> Options:
+        return Options(**{"model": str(self.model), "max_tokens": 32, "batch_size": 8, "learning_rate": 1e-3, "precision": "f32", **options})
+
+    def examples(self, count: int, seed: int, link: Link = "softmax") -> Examples:
+        random = np.random.default_rng(seed)
+        rows = [{"text": " ".join([*random.choice(WORDS, random.integers(1, 12)), ("good", "bad")[i % 2]])} for i in range(count)]
+        target = np.arange(count) % 2
+        tokens = plugins.load("processors", "tokens")
+        processor = tokens(**tokens.options_from(rows, ["text"], self.options().resolved()))
+        return Examples(processor.encode(rows), target if link == "softmax" else np.stack([target, 1 - target], axis=1).astype(np.float32))
+
+    def __call__(self, run: Run, link: Link = "softmax", train: int = 60, validation: int = 20, **options: Any) -> Transformer:
+        learner = Transformer.create(self.options(**options), {"logits": Spec(2, link)})
+        learner.fit(self.examples(train, 1, link), self.examples(validation, 2, link), run)
+        return learner
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads wait for each other longer than a tiny model computes, above all on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def fit(tiny_bert: Path) -> Fit:
+    return Fit(tiny_bert)
+
+
+@pytest.fixture(scope="session")
+def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    return lambda **fields: Run(tmp_path_factory.mktemp("run"), **fields)
