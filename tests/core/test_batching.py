@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from penjing.core.batching import groups, rectangle, run_in_rectangles, token_ids
-from penjing.core.types import NDArray, Ragged
+from penjing.core.batching import Described, groups, rectangle, run_in_rectangles, token_ids
+from penjing.core.errors import RunFailed
+from penjing.core.types import NDArray, Ragged, Spec
 
 RAGGED = Ragged.of([[1] * n for n in (3, 40, 0, 7, 200, 1)], np.int32)
 
@@ -37,3 +40,20 @@ def test_no_sequences_give_no_rows() -> None:
 def test_the_batch_of_another_processor_is_refused() -> None:
     with pytest.raises(TypeError, match="found pixels"):
         token_ids({"pixels": np.zeros(3)})
+
+
+def test_what_an_engine_must_know_is_read_as_it_was_written(tmp_path: Path) -> None:
+    described = Described("logits", Spec(3, "softmax"), 1)
+    described.write(tmp_path)
+    assert Described.read(tmp_path) == described
+
+
+def test_a_folder_with_nothing_to_run_is_told_by_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"engine\.json is missing"):
+        Described.read(tmp_path)
+    Described("logits", Spec(3, "softmax"), 1).write(tmp_path)
+    with pytest.raises(RunFailed, match=r"model\.xml is missing"):
+        Described.read(tmp_path, "model.xml")
+    (tmp_path / "engine.json").write_text("{}")
+    with pytest.raises(RunFailed, match="does not describe an engine"):
+        Described.read(tmp_path)

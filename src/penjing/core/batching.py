@@ -1,18 +1,49 @@
 """Ragged sequences → small rectangles → outputs in the order asked. Knows nothing of runtimes, so that all of them batch alike.
 
+`engine.json` in an engine's folder says what each of them must know beside the weights: the output, and the id to pad with.
+
 Shapes: B sequences asked for, R rows in a rectangle, T tokens in its longest row, W width of an output.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
-from penjing.core.types import Batch, NDArray, Ragged
+from penjing.core.errors import RunFailed
+from penjing.core.files import read_json, write_json
+from penjing.core.types import Batch, NDArray, Ragged, Spec
 
 TOKENS = 2048
 """Cells in a rectangle. Measured with MiniLM on two cores: the most tokens per second in float32 and bfloat16 alike; larger ones leave the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What `engine.json` says."""
+
+    output: str
+    spec: Spec
+    pad: int
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / "engine.json", {"outputs": {self.output: asdict(self.spec)}, "pad": self.pad})
+
+    @classmethod
+    def read(cls, folder: Path, *files: str) -> Described:
+        """Read what `write` wrote. Raises RunFailed where it, or one of the `files` that the engine reads, is missing or broken."""
+        for name in ("engine.json", *files):
+            if not (folder / name).is_file():
+                raise RunFailed(f"{folder} holds nothing to run: {name} is missing. Export the tier again.")
+        try:
+            described = read_json(folder / "engine.json")
+            ((output, spec),) = described["outputs"].items()
+            return cls(output, Spec(**spec), int(described["pad"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunFailed(f"{folder / 'engine.json'} does not describe an engine: {error!r}. Export the tier again.") from error
 
 
 def token_ids(batch: Batch) -> Ragged:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from penjing.core.errors import RunFailed
+from penjing.core.errors import PenjingError, RunFailed
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,22 +43,39 @@ def written(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full. Free some space",
+    errno.EDQUOT: "the disk quota is used up. Free some space",
+    errno.EFBIG: "the file is larger than this system allows. Raise the limit (ulimit -f)",
+    errno.EROFS: "the file system is read-only. Choose another folder, or mount it for writing",
+    errno.EACCES: "writing is not permitted. Change its permissions, or choose another folder",
+    errno.EPERM: "writing is not permitted. Change its permissions, or choose another folder",
+}
+
+
 @contextmanager
 def told_plainly(where: Path) -> Iterator[None]:
     """Turn the machine's refusals to write below `where` into one sentence with the remedy. Raises RunFailed."""
     try:
         yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full. Free some space",
-            errno.EDQUOT: "the disk quota is used up. Free some space",
-            errno.EROFS: "the file system is read-only. Choose another folder, or mount it for writing",
-            errno.EACCES: "writing is not permitted. Change its permissions, or choose another folder",
-            errno.EPERM: "writing is not permitted. Change its permissions, or choose another folder",
-        }
-        if error.errno not in reasons:
+    except PenjingError:
+        raise
+    except Exception as error:
+        number = getattr(error, "errno", None) or _told_in_words(error, where)
+        if number not in _REFUSALS:
             raise
-        raise RunFailed(f"{error.filename or where}: {reasons[error.errno]}, then run the same command again: finished stages are kept.") from error
+        place = getattr(error, "filename", None) or where
+        raise RunFailed(f"{place}: {_REFUSALS[number]}, then run the same command again: finished stages are kept.") from error
+
+
+def _told_in_words(error: Exception, where: Path) -> int | None:
+    """Return the error number of a refusal that a library words without one, as those written in Rust and C++ do."""
+    for number in _REFUSALS:
+        if os.strerror(number) in str(error) or f"os error {number})" in str(error):
+            return number
+    while not where.exists():
+        where = where.parent
+    return errno.ENOSPC if shutil.disk_usage(where).free < 1 << 16 else None
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from penjing.core.batching import run_in_rectangles, token_ids
+from penjing.core.batching import Described, run_in_rectangles, token_ids
 from penjing.core.errors import RunFailed
-from penjing.core.files import read_json, write_json
 from penjing.core.types import Batch, NDArray, Spec
 
 
@@ -80,7 +78,7 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy h
 
     def describe(self, folder: Path) -> None:
         """Write `engine.json`: what an engine must know beside the weights."""
-        write_json(folder / "engine.json", {"outputs": {self.output: asdict(self.spec)}, "pad": self.pad})
+        Described(self.output, self.spec, self.pad).write(folder)
 
 
 def pretrained(folder: Path, outputs: Mapping[str, Spec]) -> Encoder:
@@ -91,9 +89,9 @@ def pretrained(folder: Path, outputs: Mapping[str, Spec]) -> Encoder:
 
 
 def opened(folder: Path) -> Encoder:
-    """Return what `Encoder.save` wrote."""
-    outputs = {name: Spec(**spec) for name, spec in read_json(folder / "engine.json")["outputs"].items()}
-    encoder = Encoder(_body(folder), outputs)
+    """Return what `Encoder.save` wrote. Raises RunFailed where `folder` lacks a part of it."""
+    described = Described.read(folder, "config.json", "model.safetensors", "head.safetensors")
+    encoder = Encoder(_body(folder), {described.output: described.spec})
     encoder.head.load_state_dict(load_file(folder / "head.safetensors"))
     return encoder
 

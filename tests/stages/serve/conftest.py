@@ -158,4 +158,4 @@ def write_onnx(folder: Path, sign: float) -> None:
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 2])]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, [*weights, *first])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), folder / "model.onnx")
-    write_json(folder / "engine.json", {"outputs": {"logits": {"width": 2}}, "pad": 0})
+    write_json(folder / "engine.json", {"outputs": {"logits": {"width": 2, "link": "softmax"}}, "pad": 0})

@@ -19,11 +19,12 @@ import pytest
 
 from penjing.core.config import check
 from penjing.core.errors import BadRequest, ConfigError, Refused
+from penjing.pipeline.serving import serve as serve_package
 from penjing.security.keys import make_key
 from penjing.security.signing import ModelSigner
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.http import Served, Service
-from penjing.stages.serve.run import _listening, serve, serve_tier
+from penjing.stages.serve.run import _listening, serve
 
 Start = Callable[..., Any]
 
@@ -36,7 +37,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import counting_tier, until_waiting
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.http import Served, Service
-from penjing.stages.serve.run import serve_tier
+from penjing.stages.serve.run import serve
 tier, engine = counting_tier()
 def ready(url):
     engine.go.clear()
@@ -48,7 +49,7 @@ def look(url):
     while not Path(sys.argv[2]).exists():
         time.sleep(0.02)
     engine.go.set()
-serve_tier(tier, Served("reviews"), ServeConfig(port=0, max_rows=1), ready)
+serve(tier, Served("reviews"), ServeConfig(port=0, max_rows=1), ready)
 print("finished", [m for m in ("torch", "transformers", "ray") if m in sys.modules], flush=True)
 """
 
@@ -96,7 +97,7 @@ def test_of_two_servers_that_took_one_port_the_second_to_listen_is_told(tier: An
         other.bind(("127.0.0.1", 0))
         tier.engine.go = Meanwhile(other.listen)
         with pytest.raises(BadRequest, match="is in use"):
-            serve_tier(tier, Served("reviews"), ServeConfig(port=other.getsockname()[1]), pytest.fail)
+            serve(tier, Served("reviews"), ServeConfig(port=other.getsockname()[1]), pytest.fail)
 
 
 class Meanwhile:
@@ -189,6 +190,10 @@ def test_the_named_tier_of_a_verified_package_answers(sealed: Any) -> None:
     assert labels["second"] == {"label": "bad", "tier": "second"}
 
 
+def said(settings: ServeConfig) -> list[str]:
+    return [f"{key}={value}" for key, value in settings.model_dump(exclude_defaults=True).items()]
+
+
 def answer_of(sealed: Any, settings: ServeConfig) -> dict[str, str]:
     """Serve the package in this thread, ask it from another once it is ready, and stop it by the signal that a user would send."""
     answers: list[dict[str, str]] = []
@@ -202,14 +207,14 @@ def answer_of(sealed: Any, settings: ServeConfig) -> dict[str, str]:
 
     with ThreadPoolExecutor(1) as pool:
         asked: list[Any] = []
-        serve(sealed.folder, settings, sealed.signer, lambda url: asked.append(pool.submit(ask, url)))
+        serve_package(sealed.folder, said(settings), sealed.signer, lambda _, url: asked.append(pool.submit(ask, url)))
         asked[0].result()
     return {name: answers[0][name] for name in ("label", "tier")}
 
 
 def test_an_unknown_tier_is_told_before_anything_is_served(sealed: Any) -> None:
     with pytest.raises(BadRequest, match="Did you mean 'second'"):
-        serve(sealed.folder, ServeConfig(port=0, tier="secnd"), sealed.signer, pytest.fail)
+        serve_package(sealed.folder, ["port=0", "tier=secnd"], sealed.signer, pytest.fail)  # type: ignore[arg-type]
 
 
 def test_a_changed_package_is_not_served(sealed: Any, tmp_path: Path) -> None:
@@ -218,13 +223,13 @@ def test_a_changed_package_is_not_served(sealed: Any, tmp_path: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(Refused, match="Changed: tiers/first/engine/model.onnx"):
-        serve(sealed.folder, ServeConfig(port=0), sealed.signer, pytest.fail)
+        serve_package(sealed.folder, ["port=0"], sealed.signer, pytest.fail)  # type: ignore[arg-type]
 
 
 def test_a_strangers_package_is_not_served(sealed: Any, tmp_path: Path) -> None:
     make_key(tmp_path / "elsewhere")
     with pytest.raises(Refused, match="does not trust"):
-        serve(sealed.folder, ServeConfig(port=0), ModelSigner(tmp_path / "elsewhere"), pytest.fail)
+        serve_package(sealed.folder, ["port=0"], ModelSigner(tmp_path / "elsewhere"), pytest.fail)  # type: ignore[arg-type]
 
 
 def test_serving_a_package_imports_nothing_that_trains(sealed: Any) -> None:

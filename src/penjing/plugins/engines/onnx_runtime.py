@@ -10,8 +10,7 @@ from typing import Self
 
 import onnxruntime
 
-from penjing.core.batching import run_in_rectangles, token_ids
-from penjing.core.files import read_json
+from penjing.core.batching import Described, run_in_rectangles, token_ids
 from penjing.core.machine import Machine
 from penjing.core.types import Batch, NDArray
 
@@ -20,9 +19,7 @@ onnxruntime.disable_telemetry_events()  # on by default in Microsoft's Windows b
 
 class OnnxRuntime:
     def __init__(self, folder: Path) -> None:
-        described = read_json(folder / "engine.json")
-        ((self._output, spec),) = described["outputs"].items()
-        self._width, self._pad = spec["width"], described["pad"]
+        self._described = Described.read(folder, "model.onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = Machine.here().cores
         options.log_severity_level = 3
@@ -30,11 +27,13 @@ class OnnxRuntime:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
+        """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
         return cls(folder)
 
     def run(self, batch: Batch) -> Batch:
-        return {self._output: run_in_rectangles(token_ids(batch), self._width, self._pad, self._rectangle)}
+        told = self._described
+        return {told.output: run_in_rectangles(token_ids(batch), told.spec.width, told.pad, self._rectangle)}
 
     def _rectangle(self, ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
-        result: NDArray = self._session.run([self._output], {"input_ids": ids_BT, "attention_mask": mask_BT})[0]
+        result: NDArray = self._session.run([self._described.output], {"input_ids": ids_BT, "attention_mask": mask_BT})[0]
         return result

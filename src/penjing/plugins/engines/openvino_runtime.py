@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from penjing.core.batching import run_in_rectangles, token_ids
-from penjing.core.files import read_json
+from penjing.core.batching import Described, run_in_rectangles, token_ids
 from penjing.core.types import Batch, NDArray
 
 # openvino reports its import to Google Analytics through this package where that is installed, unasked; without it, a stub is taken.
@@ -21,11 +20,9 @@ import openvino  # noqa: E402
 
 class OpenvinoRuntime:
     def __init__(self, folder: Path) -> None:
-        described = read_json(folder / "engine.json")
-        ((self._output, spec),) = described["outputs"].items()
-        self._width, self._pad = spec["width"], described["pad"]
+        self._described = Described.read(folder, "model.xml", "model.bin")
         hints = {
-            openvino.properties.hint.inference_precision: openvino.Type.f32,  # bfloat16, the default where it is quick, would not pass parity
+            openvino.properties.hint.inference_precision: openvino.Type.f32,  # else bfloat16 where it is quick; parity is with float32
             openvino.properties.hint.performance_mode: openvino.properties.hint.PerformanceMode.LATENCY,
             openvino.properties.enable_mmap: True,
         }
@@ -34,13 +31,15 @@ class OpenvinoRuntime:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
+        """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
         return cls(folder)
 
     def run(self, batch: Batch) -> Batch:
-        return {self._output: run_in_rectangles(token_ids(batch), self._width, self._pad, self._rectangle)}
+        told = self._described
+        return {told.output: run_in_rectangles(token_ids(batch), told.spec.width, told.pad, self._rectangle)}
 
     def _rectangle(self, ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
         with self._lock:  # one stream uses all cores: a second request at once would only wait, and hold memory
             self._request.infer({"input_ids": ids_BT, "attention_mask": mask_BT})
-            result: NDArray = self._request.get_tensor(self._output).data.copy()
+            result: NDArray = self._request.get_tensor(self._described.output).data.copy()
         return result

@@ -1,4 +1,4 @@
-"""Serves a package or a tier over HTTP until it is told to stop. Prints nothing: whoever calls is told the address when it answers.
+"""Serves a tier over HTTP until it is told to stop. Prints nothing: whoever calls is told the address when it answers.
 
 The port is taken before the model is read, so that a port in use is told at once.
 """
@@ -11,15 +11,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from penjing.core.errors import BadRequest, RunFailed
-from penjing.core.protocols import Signer
 from penjing.core.tier import Tier
-from penjing.package.open import open_package
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.http import Served, app
 
@@ -29,16 +26,7 @@ _FINISH_S = 30
 """Seconds that requests in flight get to finish after the server is told to stop."""
 
 
-def serve(package: Path, config: ServeConfig, signer: Signer, ready: Ready) -> None:
-    """Verify and open the package, then answer until SIGTERM or Ctrl-C. Raises Refused, and BadRequest where the port is in use."""
-    with closing(_listening(config)) as listening:
-        opened = open_package(package, signer)
-        tier = opened.tier(config.tier)
-        manifest = opened.manifest
-        _serve(listening, tier, Served(manifest.name, manifest.model, opened.signed_by, manifest.created), config, ready)
-
-
-def serve_tier(tier: Tier, served: Served, config: ServeConfig, ready: Ready) -> None:
+def serve(tier: Tier, served: Served, config: ServeConfig, ready: Ready) -> None:
     """Answer with `tier` until SIGTERM or Ctrl-C, and finish the requests in flight. Raises BadRequest where the port is in use."""
     with closing(_listening(config)) as listening:
         _serve(listening, tier, served, config, ready)
