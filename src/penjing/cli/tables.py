@@ -11,7 +11,7 @@ from rich.table import Table
 
 from penjing.core.report import figure
 
-WIDTH = 118
+WIDTH = 124
 """Characters that a leaderboard of two quality measures needs."""
 _COLUMNS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "predictions_per_second": ("rows/s", lambda m: f"{m['value']:,.0f}"),

@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -68,8 +68,7 @@ class SparseLinear:
 
     def rows(self, batch: Batch) -> csr_array:
         """Return the rows of `batch` as the model sees them: (B, F) float32, each of length 1."""
-        features, counts, ends = batch["features"], batch["counts"], batch["ends"]
-        assert isinstance(features, Ragged) and isinstance(counts, Ragged) and isinstance(ends, np.ndarray)
+        features, counts, ends = cast(Ragged, batch["features"]), cast(Ragged, batch["counts"]), cast(NDArray, batch["ends"])
         numbers = self._numbers[np.minimum(features.values, len(self._numbers) - 1)]
         known = numbers >= 0
         before = np.zeros(len(known) + 1, np.int32 if len(known) < 1 << 31 else np.int64)

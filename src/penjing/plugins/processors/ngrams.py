@@ -2,7 +2,7 @@
 
 Nothing is learnt from rows, so the same text gives the same features everywhere; no Python loop runs over characters or n-grams.
 
-How a text becomes features (all arithmetic modulo 2**64; a plain re-implementation stands in tests/plugins/test_ngrams.py):
+How a text becomes features (all arithmetic modulo 2**64; a plain re-implementation stands in tests/plugins/processors/test_ngrams.py):
 1. NFKC, then lower case. A character is part of a word (letter, mark, number, underscore), a word of its own (scripts written without
    spaces, such as Chinese and Thai, and symbols, such as emoji), or it separates words. So word bigrams of Chinese are character bigrams.
 2. P(c) = sum of (c[k] + 1) * BASE**k over the code points c. A word w has g1 = mix(P(w) + WORD + salt), the n words from w on have
@@ -71,7 +71,7 @@ class Ngrams:
     columns: Sequence[str]
     word_ngrams: int = 2
     """Longest run of words that is a feature; 0 for none."""
-    char_ngrams: Sequence[int] | None = (3, 5)
+    char_ngrams: Sequence[int] | None = (4, 4)
     """Shortest (2 or more) and longest run of characters within a word that is a feature; null for none."""
     buckets: int = 1 << 21
     """Number of different features, at most 2**30."""
@@ -94,7 +94,7 @@ class Ngrams:
         piece: list[list[str]] = []
         length = 0
         for row in rows:
-            piece.append(texts := [_text(row[column]) for column in self.columns])
+            piece.append(texts := [_text(row.get(column)) for column in self.columns])
             length += sum(map(len, texts))
             if length >= _PIECE or (len(piece) + 1) * self.buckets >= 1 << 32:
                 yield piece

@@ -4,7 +4,7 @@ AdaGrad (Duchi, Hazan and Singer 2011, JMLR 12:2121) with one step size a featur
 A step touches the features of its batch only, and so does the L2 penalty: what is seen often is held back more. On 20 Newsgroups this gave a
 lower test loss than the exact minimum of the L2-penalised loss (0.50 to 0.53 nats), in a tenth of the passes.
 
-Nothing here uses threads or BLAS, so that the same seed gives the same bytes.
+Neither threads nor BLAS are used, so that the same seed gives the same bytes.
 
 Shapes: n rows, B rows of a batch, F features, U different features in a batch, C numbers a row.
 """
@@ -98,7 +98,7 @@ def residual_of(logits: NDArray, target: NDArray, link: Link) -> NDArray:
     for sigmoid), or half the squared error, summed.
     """
     if link == "softmax":
-        residual = np.exp(logits - logits.max(axis=1, keepdims=True))
+        residual: NDArray = np.exp(logits - logits.max(axis=1, keepdims=True))
         residual /= residual.sum(axis=1, keepdims=True)
         residual[np.arange(len(target)), target] -= 1
     else:
@@ -111,8 +111,10 @@ def prior(target: NDArray, spec: Spec) -> NDArray:
     """Return the (C,) float32 logits of a model that knows no features."""
     n = len(target)
     if spec.link == "softmax":
-        return np.log((np.bincount(target, minlength=spec.width) + 1) / (n + spec.width)).astype(np.float32)
-    if spec.link == "sigmoid":
+        logits: NDArray = np.log((np.bincount(target, minlength=spec.width) + 1) / (n + spec.width))
+    elif spec.link == "sigmoid":
         share = (target.sum(0, dtype=np.float64) + 0.5) / (n + 1)
-        return np.log(share / (1 - share)).astype(np.float32)
-    return target.mean(0, dtype=np.float64).astype(np.float32)
+        logits = np.log(share / (1 - share))
+    else:
+        logits = target.mean(0, dtype=np.float64)
+    return logits.astype(np.float32)

@@ -8,7 +8,9 @@ Shapes: n training rows, m held-out rows, F features, C numbers a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,18 +19,23 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array
 
+from penjing.core.errors import Interrupted
+from penjing.core.machine import Machine
 from penjing.core.protocols import Progress
 from penjing.core.statistics import mean_loss
 from penjing.core.types import NDArray, Spec
 from penjing.plugins.learners.linear.descent import RowsOfBatch, Settings, batches_of, descend, prior
 
-RATES = (0.1, 0.3, 1.0)
+RATES = (0.3, 1.0)
+RATES_OF_FEW = (0.1, *RATES)
+"""With fewer rows than FEW: shorter steps are only ever the best there."""
 ENOUGH = 500
 """Validation rows that choose by themselves."""
 FOLDS = 5
-FEW_FOR_FOLDS = 5000
+FEW = 5000
 """Up to here every training row is held out once; of more, every tenth is."""
-_SCALES = (0.2, 10.0)
+_LEAST, _MOST = 0.2, 10.0
+"""Bounds of the scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +55,69 @@ class Split:
     """Numbers of the rows to judge by."""
 
 
+def learn(data: Data, rate: float | None, settings: Settings, progress: Progress) -> tuple[NDArray, NDArray]:
+    """Return (F, C) float32 weights and (C,) bias, with the best rate where `rate` is None. Models are learnt side by side, each by one thread."""
+    candidates = [replace(settings, rate=r) for r in ((rate,) if rate is not None else rates_for(data.n))]
+    splits = _splits(data, settings.seed)
+    whole = len(splits) == 1 and len(splits[0].learnt) == data.n
+    batches = [batches_of(data.rows, data.target, split.learnt, settings.seed) for split in splits]
+    with _Learning(data, progress) as learning:
+        progress.start("linear", settings.epochs * (len(candidates) * len(splits) + (not whole)))
+        jobs = [partial(learning.model, *split, candidate, keep=whole) for candidate in candidates for split in zip(splits, batches, strict=True)]
+        models = learning.all(jobs)
+        found = [_scale(data, splits, models[i * len(splits) :][: len(splits)]) for i in range(len(candidates))]
+        best = min(range(len(candidates)), key=lambda i: found[i][1])
+        if whole:
+            model = models[best]
+        else:
+            split = Split(np.arange(data.n), np.zeros(0, np.int64))
+            model = learning.model(split, batches_of(data.rows, data.target, split.learnt, settings.seed), candidates[best], keep=True)
+        progress.finish()
+    return model.weights * np.float32(found[best][0]), model.bias
+
+
 @dataclass(frozen=True, slots=True)
-class Model:
+class _Model:
     weights: NDArray
-    """(F, C) float32."""
+    """(F, C) float32; empty where they were not to be kept."""
     bias: NDArray
     """(C,) float32."""
     signal: NDArray
     """(m, C): what the features say of the watched rows."""
 
 
-def learn(data: Data, rate: float | None, settings: Settings, pool: ThreadPoolExecutor, progress: Progress) -> tuple[NDArray, NDArray]:
-    """Return (F, C) float32 weights and (C,) bias, with the best of RATES where `rate` is None."""
-    candidates = [replace(settings, rate=r) for r in (RATES if rate is None else (rate,))]
-    splits = _splits(data, settings.seed)
-    whole = len(splits) == 1 and len(splits[0].learnt) == data.n
-    progress.start("linear", settings.epochs * (len(candidates) * len(splits) + (not whole)))
-    batches = [batches_of(data.rows, data.target, split.learnt, settings.seed) for split in splits]
-    jobs = [partial(_model, data, split, ready, candidate, progress) for candidate in candidates for split, ready in zip(splits, batches, strict=True)]
-    models = list(pool.map(lambda job: job(), jobs))
-    found = [_scale(data, splits, models[i : i + len(splits)]) for i in range(0, len(models), len(splits) or 1)] or [(1.0, 0.0)] * len(candidates)
-    best = min(range(len(candidates)), key=lambda i: found[i][1])
-    if whole:
-        model = models[best]
-    else:
-        split = Split(np.arange(data.n), np.zeros(0, np.int64))
-        model = _model(data, split, batches_of(data.rows, data.target, split.learnt, settings.seed), candidates[best], progress)
-    progress.finish()
-    return model.weights * np.float32(found[best][0]), model.bias
+class _Learning:
+    """Threads that learn models, until the block ends or is interrupted."""
+
+    def __init__(self, data: Data, progress: Progress) -> None:
+        self.data, self.progress = data, progress
+        self.pool, self.told, self.stopped = ThreadPoolExecutor(Machine.here().cores), threading.Lock(), threading.Event()
+
+    def __enter__(self) -> _Learning:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self.pool.shutdown(cancel_futures=True)
+
+    def all(self, jobs: Sequence[Callable[[], _Model]]) -> list[_Model]:
+        return list(self.pool.map(lambda job: job(), jobs))
+
+    def model(self, split: Split, batches: Sequence[RowsOfBatch], settings: Settings, keep: bool) -> _Model:
+        offset = prior(self.data.target[split.learnt], self.data.spec)
+        weights, bias = descend(batches, self.data.rows.shape[1], self.data.spec, offset, settings, self._advance)
+        return _Model(weights if keep else weights[:0], bias, self.data.rows[split.watched] @ weights)
+
+    def _advance(self, epochs: float) -> None:
+        if self.stopped.is_set():
+            raise Interrupted("Interrupted while learning the linear tier. Run the same command again.")
+        with self.told:
+            self.progress.advance(epochs)
+
+
+def rates_for(n: int) -> tuple[float, ...]:
+    """Return the step sizes that are tried on `n` rows."""
+    return RATES_OF_FEW if n < FEW else RATES
 
 
 def _splits(data: Data, seed: int) -> list[Split]:
@@ -85,25 +127,21 @@ def _splits(data: Data, seed: int) -> list[Split]:
         return [Split(everything, validation)]
     if data.n < 2:
         return [Split(everything, validation)] if len(validation) else []
-    parts, used = (min(FOLDS, data.n), FOLDS) if data.n < FEW_FOR_FOLDS else (10, 1)
+    parts, used = (min(FOLDS, data.n), FOLDS) if data.n < FEW else (10, 1)
     part = np.random.default_rng(seed).permutation(data.n) % parts
     return [Split(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(min(parts, used))]
 
 
-def _model(data: Data, split: Split, batches: Sequence[RowsOfBatch], settings: Settings, progress: Progress) -> Model:
-    offset = prior(data.target[split.learnt], data.spec)
-    weights, bias = descend(batches, data.rows.shape[1], data.spec, offset, settings, progress.advance)
-    return Model(weights, bias, data.rows[split.watched] @ weights)
-
-
-def _scale(data: Data, splits: Sequence[Split], models: Sequence[Model]) -> tuple[float, float]:
+def _scale(data: Data, splits: Sequence[Split], models: Sequence[_Model]) -> tuple[float, float]:
     """Return the factor of the features' share that gives the least loss on all watched rows, and that loss."""
+    if not splits:
+        return 1.0, 0.0
     signal = np.concatenate([model.signal for model in models])
     bias = np.concatenate([np.tile(model.bias, (len(model.signal), 1)) for model in models])
     target = np.concatenate([data.target[split.watched] for split in splits])
 
     def loss(log: float) -> float:
-        return mean_loss(signal * np.exp(log) + bias, target, data.spec.link)
+        return mean_loss(signal * math.exp(log) + bias, target, data.spec.link)
 
-    found = minimize_scalar(loss, bounds=np.log(_SCALES), method="bounded")
-    return float(np.exp(found.x)), float(found.fun)
+    found = minimize_scalar(loss, bounds=(math.log(_LEAST), math.log(_MOST)), method="bounded")
+    return math.exp(found.x), float(found.fun)
