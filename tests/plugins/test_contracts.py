@@ -177,7 +177,7 @@ def test_one_file_each_in_a_folder_of_ones_own_is_picked_up(tmp_path: Path) -> N
 
     environment = {**os.environ, "PENJING_PLUGINS": str(ROOT / "tests" / "example_plugins"), "PENJING_HOME": str(tmp_path / "home")}
     wanted = "text-length-class or lengths or threshold or midpoint"
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", __file__, "-k", wanted]
+    command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", __file__, "-k", wanted]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     for name in ("text-length-class", "lengths", "threshold", "midpoint"):

@@ -83,8 +83,12 @@ def missing(error: ModuleNotFoundError, needed_by: str) -> Exception:
     library = (error.name or "").split(".")[0]
     if library in ("", "penjing"):
         return error
-    install = f"pip install 'penjing[{_EXTRAS[library]}]'" if library in _EXTRAS else f"pip install {library}"
-    return MissingLibrary(f"The {needed_by} needs the library {library!r}, which is not installed. Install it with: {install}")
+    return MissingLibrary(f"The {needed_by} needs the library {library!r}, which is not installed. Install it with: {install_line(library)}")
+
+
+def install_line(library: str) -> str:
+    """Return the command that installs `library`, as an extra of Penjing where it belongs to one."""
+    return f"pip install 'penjing[{_EXTRAS[library]}]'" if library in _EXTRAS else f"pip install {library}"
 
 
 @cache

@@ -14,7 +14,9 @@ from penjing.core.machine import Machine, free_disk_bytes
 from penjing.security import keys
 
 KINDS = ("sources", "cleaners", "tasks", "processors", "learners", "engines", "checks")
-LIBRARIES = ("numpy", "scipy", "pyarrow", "tokenizers", "openvino", "onnxruntime", "torch", "transformers", "scikit-learn")
+LIBRARIES = ("numpy", "scipy", "pyarrow", "tokenizers", "openvino", "onnxruntime", "torch", "transformers", "sklearn")
+
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,9 @@ def _libraries() -> list[Finding]:
     found = []
     for name in LIBRARIES:
         try:
-            found.append(Finding(name, True, importlib.metadata.version(name)))
+            found.append(Finding(name, True, importlib.metadata.version(_DISTRIBUTIONS.get(name, name))))
         except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(name, False, "not installed"))
+            found.append(Finding(name, False, f"not installed. Install it with: {plugins.install_line(name)}"))
     return found
 
 

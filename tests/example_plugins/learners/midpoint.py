@@ -33,8 +33,8 @@ class Midpoint:
     def plan(
         cls, options: Options, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int
     ) -> Estimate:
-        if outputs["logits"].width != 2:
-            raise PlanError("midpoint tells two classes apart, no more. Choose another learner.")
+        if outputs["logits"] != Spec(2, "softmax"):
+            raise PlanError("midpoint tells two classes apart, and does nothing else. Choose another learner.")
         return Estimate(1e-6 * count, 16 * count, 100, "one pass over the lengths")
 
     @classmethod
@@ -60,5 +60,3 @@ class Midpoint:
     def export(self, folder: Path) -> str:
         self.save(folder)
         return "threshold"
-
-

@@ -28,14 +28,14 @@ class TextLengthClass:
 
     @classmethod
     def suits(cls, values: Sequence[Any]) -> tuple[float, str]:
-        return (0.99, "the words 'short' and 'long'") if set(values) == {"short", "long"} else (0.0, "")
+        return (0.99, "the words 'short' and 'long'") if set(map(str, values)) == {"short", "long"} else (0.0, "")
 
     @classmethod
     def options_from(cls, rows: Sequence[Row], target: str, columns: Sequence[str]) -> dict[str, Any]:
         return {"target": target, "columns": list(columns)}
 
     def target_of(self, rows: Sequence[Row]) -> NDArray:
-        unknown = {row[self.target] for row in rows} - {"short", "long"}
+        unknown = {str(row[self.target]) for row in rows} - {"short", "long"}
         if unknown:
             raise DataError(f"Column {self.target!r} holds {unknown.pop()!r}; this task knows 'short' and 'long'.")
         return np.array([row[self.target] == "long" for row in rows], np.int64)

@@ -53,9 +53,13 @@ class SparseLinear:
         """Map the model in `folder` into memory. Raises RunFailed where it holds none."""
         arrays, metadata = _mapped(folder / _FILE)
         try:
-            return cls(**{name: arrays[name] for name in _ARRAYS}, output=metadata["output"])
+            model = cls(**{name: arrays[name] for name in _ARRAYS}, output=metadata["output"])
         except KeyError as error:
             raise RunFailed(f"{folder / _FILE} is not a sparse linear model: {error} is missing. Export the tier again.") from error
+        features, width = len(model.buckets), len(model.bias)
+        if {name: arrays[name].shape for name in _ARRAYS} != _shapes(features, width) or model.buckets.min(initial=0) < 0:
+            raise RunFailed(f"{folder / _FILE} is not a sparse linear model: its arrays do not fit together. Export the tier again.")
+        return model
 
     def save(self, folder: Path) -> None:
         """Write what `open` reads."""
@@ -99,15 +103,19 @@ def _scales(values: NDArray, ends_BG: NDArray, emphasis: NDArray) -> NDArray:
     return np.repeat((there_BG / np.maximum(lengths_BG, np.float32(1e-30))).ravel(), ends - starts)
 
 
+def _shapes(features: int, width: int) -> dict[str, tuple[int, ...]]:
+    return {"buckets": (features,), "idf": (features,), "emphasis": (2,), "weights": (features, width), "bias": (width,)}
+
+
 def _mapped(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
     """Return the arrays of a safetensors file, mapped into memory, and its metadata (layout: the safetensors README, "Format")."""
     try:
         with path.open("rb") as file:
-            start = 8 + int.from_bytes(file.read(8), "little")
+            start = 8 + min(int.from_bytes(file.read(8), "little"), path.stat().st_size)
             header: dict[str, Any] = json.loads(file.read(start - 8))
         metadata = header.pop("__metadata__", {})
         return {name: _array(path, start, entry) for name, entry in header.items()}, metadata
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFailed(f"{path} cannot be read: {error}. Export the tier again.") from error
 
 

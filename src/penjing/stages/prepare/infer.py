@@ -14,6 +14,8 @@ from penjing.core.types import Row
 V = TypeVar("V")
 SAMPLE = 2000
 """Rows looked at to judge a column."""
+VARIED = 0.3
+"""Share of different texts above which a column reads like prose rather than a category."""
 _LETTER = re.compile(r"[^\W\d_]")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
@@ -46,7 +48,11 @@ def text_columns(given: Sequence[str] | None, rows: Sequence[Row], names: Sequen
             if name in others:
                 raise DataError(f"Column {name!r} cannot be both an input (data.text) and the target or group. Take it out of one of them.")
         return Inferred(list(given), "")
-    lengths = {name: _prose(spread(rows), name) for name in names if name not in others}
+    free = [name for name in names if name not in others]
+    # Where no column is as varied as prose, one that repeats itself (search terms, say) is read.
+    lengths = {name: _prose(spread(rows), name, VARIED) for name in free}
+    if not any(lengths.values()):
+        lengths = {name: _prose(spread(rows), name, 0.0) for name in free}
     longest = max(lengths.values(), default=0.0)
     if longest == 0:
         if lengths and all(_blank(row.get(name)) for row in rows for name in lengths):
@@ -83,14 +89,14 @@ def spread(values: Sequence[V]) -> Sequence[V]:
     return values[:: -(-len(values) // SAMPLE)] if values else values
 
 
-def _prose(rows: Sequence[Row], name: str) -> float:
-    """Return the mean length of a column that reads like prose (mostly different texts with letters), else 0."""
+def _prose(rows: Sequence[Row], name: str, least_varied: float) -> float:
+    """Return the mean length of a column of texts with letters of which more than a share is different, else 0."""
     values = [v for row in rows if isinstance(v := row.get(name), str) and v.strip()]
     if not values or len(values) < sum(not _blank(row.get(name)) for row in rows) / 2:
         return 0.0
     lettered = sum(len(_LETTER.findall(v)) > len(v) / 3 for v in values) / len(values)
     varied = len(set(values)) / len(values)
-    return sum(map(len, values)) / len(values) if lettered > 0.5 and varied > 0.3 else 0.0
+    return sum(map(len, values)) / len(values) if lettered > 0.5 and varied > least_varied else 0.0
 
 
 def _blank(value: Any) -> bool:

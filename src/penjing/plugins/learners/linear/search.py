@@ -24,7 +24,7 @@ from penjing.core.machine import Machine
 from penjing.core.protocols import Progress
 from penjing.core.statistics import mean_loss
 from penjing.core.types import NDArray, Spec
-from penjing.plugins.learners.linear.descent import RowsOfBatch, Settings, batches_of, descend, prior
+from penjing.plugins.learners.linear.descent import Settings, batches_of, descend, prior
 
 RATES = (0.3, 1.0)
 RATES_OF_FEW = (0.1, *RATES)
@@ -60,18 +60,15 @@ def learn(data: Data, rate: float | None, settings: Settings, progress: Progress
     candidates = [replace(settings, rate=r) for r in ((rate,) if rate is not None else rates_for(data.n))]
     splits = _splits(data, settings.seed)
     whole = len(splits) == 1 and len(splits[0].learnt) == data.n
-    batches = [batches_of(data.rows, data.target, split.learnt, settings.seed) for split in splits]
     with _Learning(data, progress) as learning:
         progress.start("linear", settings.epochs * (len(candidates) * len(splits) + (not whole)))
-        jobs = [partial(learning.model, *split, candidate, keep=whole) for candidate in candidates for split in zip(splits, batches, strict=True)]
-        models = learning.all(jobs)
+        models = learning.all([partial(learning.model, split, candidate, keep=whole) for candidate in candidates for split in splits])
         found = [_scale(data, splits, models[i * len(splits) :][: len(splits)]) for i in range(len(candidates))]
         best = min(range(len(candidates)), key=lambda i: found[i][1])
         if whole:
             model = models[best]
         else:
-            split = Split(np.arange(data.n), np.zeros(0, np.int64))
-            model = learning.model(split, batches_of(data.rows, data.target, split.learnt, settings.seed), candidates[best], keep=True)
+            model = learning.model(Split(np.arange(data.n), np.zeros(0, np.int64)), candidates[best], keep=True)
         progress.finish()
     return model.weights * np.float32(found[best][0]), model.bias
 
@@ -103,10 +100,11 @@ class _Learning:
     def all(self, jobs: Sequence[Callable[[], _Model]]) -> list[_Model]:
         return list(self.pool.map(lambda job: job(), jobs))
 
-    def model(self, split: Split, batches: Sequence[RowsOfBatch], settings: Settings, keep: bool) -> _Model:
+    def model(self, split: Split, settings: Settings, keep: bool) -> _Model:
+        batches = batches_of(self.data.rows, self.data.target, split.learnt, settings.seed)
         offset = prior(self.data.target[split.learnt], self.data.spec)
         weights, bias = descend(batches, self.data.rows.shape[1], self.data.spec, offset, settings, self._advance)
-        return _Model(weights if keep else weights[:0], bias, self.data.rows[split.watched] @ weights)
+        return _Model(weights if keep else weights[:0].copy(), bias, self.data.rows[split.watched] @ weights)
 
     def _advance(self, epochs: float) -> None:
         if self.stopped.is_set():
