@@ -137,14 +137,14 @@ def read(train: Path, test: Path | None, text: str, target: str) -> Data:
 
 
 def synthetic(count: int) -> Data:
-    """Texts of about 120 characters: words by Zipf's law, a third of them from the class's own order of the same 50,000 words."""
+    """Texts of about 120 characters: words by Zipf's law, one in twelve from the class's own order of the same 50,000 words."""
     rng = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlu"))
     words = np.array(["".join(rng.choice(letters, rng.integers(2, 10))) for _ in range(50_000)])
     orders = [np.arange(len(words)), *(rng.permutation(len(words)) for _ in range(4))]
     labels = rng.integers(0, 4, count + count // 10)
     ranks = np.minimum(rng.zipf(1.2, (len(labels), 18)) - 1, len(words) - 1)
-    own = rng.random(ranks.shape) < 0.33
+    own = rng.random(ranks.shape) < 1 / 12
     chosen = np.where(own, np.stack(orders)[labels[:, None] + 1, ranks], ranks)
     texts = [" ".join(row) for row in words[chosen]]
     return texts[:count], labels[:count], texts[count:], labels[count:], 4

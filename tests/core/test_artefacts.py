@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from penjing.core.artefacts import Artefact, locked, make
 from penjing.core.errors import RunFailed
 

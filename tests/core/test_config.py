@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+
 from penjing.core.config import Section, dump, load
 from penjing.core.errors import ConfigError
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from penjing.core.statistics import exact_interval, macro_f1, mean_loss, percentile_interval, probabilities, resampled_sums
 from scipy import stats
+
+from penjing.core.statistics import exact_interval, macro_f1, mean_loss, percentile_interval, probabilities, resampled_sums
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (711, 1000)])

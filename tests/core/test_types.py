@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from penjing.core.examples import Examples
 from penjing.core.types import Ragged, concatenate, take
 

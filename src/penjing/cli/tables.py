@@ -25,7 +25,9 @@ def leaderboard(report: dict[str, Any]) -> None:
     """Print every tier with its quality (95 % interval), speed, size and seconds to learn; then what was won."""
     entries = report["leaderboard"]
     quality = [m["name"] for m in entries[0]["measurements"] if m["name"] not in _COLUMNS]
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title=f"{report['task']} of {report['target']!r}, {entries[0]['measurements'][0]['n']:,} test rows; in brackets 95 % intervals")
+    rows = entries[0]["measurements"][0]["n"]
+    title = f"{report['task']} of {report['target']!r}, {rows:,} test rows; in brackets 95 % intervals"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("tier")
     for name in [*(q.replace("_", "-") for q in quality), *(title for title, _ in _COLUMNS.values()), "learnt in s"]:
         table.add_column(name, justify="right")

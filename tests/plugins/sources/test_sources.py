@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from penjing.core.data import read, source_of
 from penjing.core.errors import DataError
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
 from penjing.core.errors import DataError
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
 from penjing.stages.prepare.prepare import DataConfig, prepare
 
-WORDS = "river stone cloud paper lamp field bread window garden music".split()
+WORDS = ["river", "stone", "cloud", "paper", "lamp", "field", "bread", "window", "garden", "music"]
 
 
 class Told(Silent):

@@ -74,7 +74,9 @@ class Linear:
         seconds = _ENCODE_NS * values / machine.cores + (_VALUE_NS + _WIDTH_NS * spec.width) * values * options.epochs * models / fits
         weights = features * (12 + 4 * spec.width)
         why = f"{values / max(count, 1):.0f} features a row, {models} models"
-        return Estimate(round(1 + seconds / 1e9, 1), int(_BASE_BYTES + 8 * values * (2 + fits) + weights * (fits + 2)), int(6 * values + weights), why)
+        return Estimate(
+            round(1 + seconds / 1e9, 1), int(_BASE_BYTES + 8 * values * (2 + fits) + weights * (fits + 2)), int(6 * values + weights), why
+        )
 
     @classmethod
     def open(cls, folder: Path) -> Linear:
