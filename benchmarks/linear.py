@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--text", default="text", help="name of the text column")
     parser.add_argument("--target", default="label", help="name of the label column")
     parser.add_argument("--rows", type=int, default=200_000, help="synthetic training rows")
-    parser.add_argument("--c", type=float, default=10.0, help="scikit-learn's C; its default of 1 was worse on every real set tried")
+    parser.add_argument("--c", type=float, default=10.0, help="scikit-learn's C; its default of 1 was worse on the drug reviews")
     parser.add_argument("--json", type=Path, help="also write the figures as one JSON object")
     asked = parser.parse_args()
     data = read(asked.train, asked.test, asked.text, asked.target) if asked.train else synthetic(asked.rows)

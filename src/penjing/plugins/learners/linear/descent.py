@@ -1,8 +1,9 @@
 """Finds the weights of a generalised linear model on sparse rows, batch by batch. Knows nothing of texts, files or how its settings are chosen.
 
 AdaGrad (Duchi, Hazan and Singer 2011, JMLR 12:2121) with one step size a feature, shared by its C weights, and falling to zero by the end.
-A step touches the features of its batch only, and so does the L2 penalty: what is seen often is held back more. On 20 Newsgroups this gave a
-lower test loss than the exact minimum of the L2-penalised loss (0.50 to 0.53 nats), in a tenth of the passes.
+A step touches the features of its batch only, and so does the L2 penalty: what is seen often is held back more. On 20 Newsgroups this
+came, with the scaling in search.py, to a test loss of 0.49 nats in 10 passes; L-BFGS with ever weaker L2, stopped by validation loss and not
+scaled, to 0.52 in 72.
 
 Neither threads nor BLAS are used, so that the same seed gives the same bytes.
 
