@@ -11,6 +11,7 @@ from penjing.core.protocols import Silent
 from penjing.pipeline.config import read_config
 from penjing.pipeline.run import run
 from penjing.pipeline.start import signer
+from penjing.security.keys import make_key
 
 
 class Told(Silent):
@@ -30,6 +31,11 @@ def reviews(folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def key(home: Path) -> None:
+    make_key(home)
+
+
 def test_chinese_is_learnt_by_the_linear_tier_and_the_transformer_says_that_it_does_not_know_the_script(tmp_path: Path) -> None:
     told = Told()
     config = read_config(None, (), {"data": {"source": str(reviews(tmp_path)), "target": "标签"}})
@@ -46,7 +52,6 @@ def test_chinese_is_learnt_by_the_linear_tier_and_the_transformer_says_that_it_d
     assert "差评" in json.dumps(done.packed.package.manifest.task, ensure_ascii=False)
 
 
-@pytest.mark.changes("learners.transformer.model")
 def test_a_model_that_does_not_know_the_script_is_refused_where_it_was_asked_for(tmp_path: Path) -> None:
     base = {"data": {"source": str(reviews(tmp_path)), "target": "标签"}, "tiers": ["linear", "transformer"]}
     with pytest.raises(PlanError, match="Han"):

@@ -13,6 +13,7 @@ from penjing.pipeline.config import read_config
 from penjing.pipeline.opened import opened
 from penjing.pipeline.run import Run, run
 from penjing.pipeline.start import signer
+from penjing.security.keys import make_key
 
 
 class Told(Silent):
@@ -29,6 +30,12 @@ def reviews(folder: Path, count: int = 120) -> Path:
     path = folder / "reviews.csv"
     path.write_text("review,rating\n" + "\n".join(rows) + "\n")
     return path
+
+
+@pytest.fixture(autouse=True)
+def key(home: Path, request: pytest.FixtureRequest) -> None:
+    if "makes_no_key" not in request.node.name:
+        make_key(home)
 
 
 def ran(tmp_path: Path, name: str = "run", told: Told | None = None, until: Any = "pack", **config: Any) -> Run:
@@ -163,3 +170,35 @@ def test_lineage_leads_from_the_package_to_the_data(tmp_path: Path) -> None:
     assert lineage["tiers"]["linear"] == done.made["export/linear"].model
     assert lineage["inputs"]["linear"]["learnt"] == done.made["train/linear"].model
     assert read_json(done.made["train/linear"].folder / "artefact.json")["inputs"]["data"] == done.made["prepare"].model
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "values"),
+    [
+        ("text-regression", "r2", [float(i % 7) + 0.5 for i in range(140)]),
+        ("multi-label-text-classification", "micro_f1", [["cold", "warm|dry", "warm", "cold|dry"][i % 4] for i in range(140)]),
+    ],
+)
+def test_every_task_goes_from_file_to_signed_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, first: str, values: list[Any]
+) -> None:
+    from penjing.cli.tables import leaderboard
+
+    path = tmp_path / "data.csv"
+    rows = [f"{' '.join(['day'] * (i % 7 + 1))} {str(v).replace('|', ' and ')} number {i},{v}" for i, v in enumerate(values)]
+    path.write_text("text,answer\n" + "\n".join(rows) + "\n")
+    done = run(read_config(None, (), {"data": {"source": str(path), "target": "answer"}, "tiers": ["linear"]}), tmp_path / "run", signer())
+    assert done.report["task"] == task
+    assert done.report["leaderboard"][0]["measurements"][0]["name"] == first
+    assert done.report["leaderboard"][0]["measurements"][0]["value"] > 0.5
+    assert done.packed is not None
+    answer = done.packed.package.tier().predict([{"text": "day day warm dry"}])[0]
+    assert answer["tier"] == "linear"
+    leaderboard(done.report)
+    assert "linear *" in capsys.readouterr().out
+
+
+def test_a_machine_that_only_verifies_makes_no_key(tmp_path: Path, home: Path) -> None:
+    with pytest.raises(BadRequest):
+        opened(tmp_path / "nothing", signer())
+    assert not home.exists()

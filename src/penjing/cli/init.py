@@ -22,7 +22,7 @@ def command(source: Path | None, target: str | None, trust: Path | None, name: s
     if schema:
         click.echo(config.schema(), nl=False)
         return
-    start.signer(click.echo)
+    start.make_key(click.echo)
     click.echo(f"Signing key: {start.own_key()}")
     if trust is not None:
         click.echo(f"Trusted: {start.trust(trust, name or trust.stem)}")

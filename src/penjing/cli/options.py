@@ -50,7 +50,7 @@ def go(
     from penjing.core.errors import ConfigError
     from penjing.pipeline.config import read_config
     from penjing.pipeline.run import run
-    from penjing.pipeline.start import signer
+    from penjing.pipeline.start import make_key, signer
 
     named = {key: value for key, value in {**data, "text": list(text) or None}.items() if value is not None}
     if source is None and not (folder and (folder / "penjing.yaml").exists()) and not Path("penjing.yaml").exists():
@@ -67,7 +67,8 @@ def go(
         base: dict[str, Any] = {"data": {"source": str(source), **named}, "task": task, "tiers": list(tiers) or None}
         config = read_config(None, overrides, base)
     bars = Bars()
+    make_key(bars.say)
     try:
-        return run(config, folder or Path("runs") / Path(config.data.source).stem, signer(bars.say), bars, until)
+        return run(config, folder or Path("runs") / Path(config.data.source).stem, signer(), bars, until)
     finally:
         bars.finish()

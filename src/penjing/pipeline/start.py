@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -16,16 +16,18 @@ from penjing.security import keys
 from penjing.security.signing import ModelSigner
 
 
-def signer(say: Any = None) -> Signer:
-    """Return what signs and verifies on this machine; a key is made, and `say` is told, where there is none."""
+def signer() -> Signer:
+    """Return what signs with this machine's key and verifies by the keys it trusts."""
+    return ModelSigner(keys.home())
+
+
+def make_key(say: Callable[[str], None]) -> None:
+    """Make a signing key where this machine has none, and tell `say`."""
     home = keys.home()
     try:
         keys.own_key(home)
     except BadRequest:
-        made = keys.make_key(home)
-        if say is not None:
-            say(f"Made a signing key: {made} in {home}. Packages signed with it are trusted on this machine.")
-    return ModelSigner(home)
+        say(f"Made a signing key: {keys.make_key(home)} in {home}. Packages signed with it are trusted on this machine.")
 
 
 def write_config(source: Path, target: str | None, folder: Path) -> Path:

@@ -44,7 +44,7 @@ def prepared(tmp_path: Path, task: str | None = None, seed: int = 0, told: Told 
 
 
 def ids(data: Snapshot, split: Any) -> set[int]:
-    return {row["row_id"] for row in data.rows(split)}
+    return {row["penjing_row"] for row in data.rows(split)}
 
 
 @pytest.mark.changes("data.source")
@@ -99,7 +99,7 @@ def test_empty_and_repeated_rows_are_dropped_with_a_reason_and_a_count_each(tmp_
     data = prepared(tmp_path, told=told, source=str(source))
     assert json.loads((data.folder / "data.json").read_text())["dropped"] == {"empty": 3, "repeated": 3}
     dropped = pq.read_table(data.folder / "dropped.parquet").to_pylist()
-    assert {d["row_id"] for d in dropped if d["reason"] == "repeated"} == {41, 42, 43}
+    assert {d["penjing_row"] for d in dropped if d["reason"] == "repeated"} == {41, 42, 43}
     assert "3 empty, 3 repeated" in told.sentences[-1]
 
 
@@ -116,6 +116,25 @@ def test_test_rows_that_stand_in_train_are_removed_and_counted(tmp_path: Path) -
     data = prepared(tmp_path, source=str(source), test=str(test), validation=0.0)
     assert data.counts["test"] == 4
     assert json.loads((data.folder / "data.json").read_text())["dropped"] == {"test rows that also stand in train": 2}
+
+
+def test_test_rows_of_a_group_that_stands_in_train_are_removed(tmp_path: Path) -> None:
+    source = table(tmp_path / "g.csv", [(t, "ab"[i % 2], f"p{i // 4}") for i, t in enumerate(texts(80))], "text,label,patient")
+    test = table(tmp_path / "t.csv", [(t, "ab"[i % 2], f"p{18 + i}") for i, t in enumerate(texts(4, start=900))], "text,label,patient")
+    data = prepared(tmp_path, source=str(source), test=str(test), validation=0.0, group="patient", text=["text"])
+    assert {row["patient"] for row in data.rows("test")} == {"p20", "p21"}
+
+
+def test_the_splits_that_a_dataset_folder_comes_with_are_kept(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    folder = tmp_path / "hub" / "data"
+    folder.mkdir(parents=True)
+    for split, count, start in (("train", 40, 0), ("test", 10, 100)):
+        rows = {"text": texts(count, start), "label": ["ab"[i % 2] for i in range(count)]}
+        pq.write_table(pa.table(rows), folder / f"{split}-00000-of-00001.parquet")
+    data = prepared(tmp_path, source=str(tmp_path / "hub"))
+    assert data.counts == {"train": 34, "validation": 6, "test": 10}
 
 
 @pytest.mark.changes("data.rare_classes")

@@ -6,7 +6,8 @@ Every dropped row is kept by id with its reason in `dropped.parquet`; counts sta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,20 +76,22 @@ def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progr
     if config.group is not None and config.group not in names:
         raise DataError(f"{config.source} has no column {config.group!r} (data.group). {nearest(config.group, names)}")
     columns = infer.text_columns(config.text, rows, names, [target, config.group], config.source)
-    dropped: list[dict[str, Any]] = []
-    given = {split: _clean(found, columns.value, target, config.clean, dropped) for split, found in given.items()}
+    cut = _Cut(config, target, columns.value)
+    given = {split: cut.clean(found) for split, found in given.items()}
     kept = [row for split in given.values() for row in split]
     if not kept:
-        raise DataError(f"{config.source}: no row is left after cleaning ({_reasons(dropped)}). Every text or every {target!r} is empty.")
+        raise DataError(f"{config.source}: no row is left after cleaning ({cut.reasons}). Every text or every {target!r} is empty.")
     chosen = infer.task(task, infer.typed([row[target] for row in kept]), target)
     for sentence in (columns.why, chosen.why):
         if sentence:
             progress.say(sentence)
     kind: type[Task] = plugins.load("tasks", chosen.value)
-    made, divided = _divide(kind, given, config, target, columns.value, seed, dropped)
-    _without_leaks(divided, columns.value, config, dropped)
-    _write(folder, made, columns.value, divided, dropped)
-    progress.say(_summary(divided, dropped))
+    divided = cut.without_leaks(cut.divide(kind(**kind.options_from(kept, target, columns.value)), given, seed))
+    made = kind(**kind.options_from(divided["train"], target, columns.value))
+    _check_known(made, divided)
+    _write(folder, made, columns.value, divided, cut.dropped)
+    counts = ", ".join(f"{len(divided[split]):,} {split}" for split in SPLITS)
+    progress.say(f"Rows: {counts}. Dropped: {cut.reasons}.")
 
 
 def _read(config: DataConfig, progress: Progress) -> dict[str, list[Row]]:
@@ -108,88 +111,112 @@ def _read(config: DataConfig, progress: Progress) -> dict[str, list[Row]]:
     for split, (file, inner) in parts.items():
         given[split] = []
         for chunk in read(file, inner, config.encoding):
-            given[split] += [{ROW_ID: number + i, **row} for i, row in enumerate(chunk, 1)]
+            given[split] += [{**row, ROW_ID: number + i} for i, row in enumerate(chunk, 1)]
             number += len(chunk)
             progress.advance(len(chunk))
     progress.finish()
     return given
 
 
-def _clean(rows: list[Row], columns: list[str], target: str, cleaners: Iterable[str], dropped: list[dict[str, Any]]) -> list[Row]:
-    for name in cleaners:
-        keep = plugins.load("cleaners", name)(rows, columns, target)
-        dropped += [{ROW_ID: row[ROW_ID], "reason": name} for row, kept in zip(rows, keep, strict=True) if not kept]
-        rows = [row for row, kept in zip(rows, keep, strict=True) if kept]
-    return rows
+@dataclass
+class _Cut:
+    """Decides which rows stay and where they go, and remembers each that went with its reason."""
+
+    config: DataConfig
+    target: str
+    columns: list[str]
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> str:
+        return ", ".join(f"{n:,} {reason}" for reason, n in Counter(d["reason"] for d in self.dropped).items()) or "none"
+
+    def keep(self, rows: list[Row], keep: Iterable[bool], reason: str) -> list[Row]:
+        """Return the rows to keep, and remember the others."""
+        kept: list[Row] = []
+        for row, stays in zip(rows, keep, strict=True):
+            if stays:
+                kept.append(row)
+            else:
+                self.dropped.append({ROW_ID: row[ROW_ID], "reason": reason})
+        return kept
+
+    def clean(self, rows: list[Row]) -> list[Row]:
+        for name in self.config.clean:
+            rows = self.keep(rows, plugins.load("cleaners", name)(rows, self.columns, self.target), name)
+        return rows
+
+    def divide(self, task: Task, given: dict[str, list[Row]], seed: int) -> dict[str, list[Row]]:
+        """Return the rows of each split: those that came so, and the rest divided by the shares of the config."""
+        whole = given.get("", given.get("train", []))
+        wanted = self._shares(given)
+        if wanted[-1]:
+            whole = self._without_rare(task, whole)
+        strata = task.strata(whole)
+        if self.config.group is None:
+            split_B = splits.stratified(strata, wanted, seed)
+        else:
+            groups = np.array([self._group(row) for row in whole])
+            split_B = splits.grouped(strata, groups, wanted, seed)
+            if len(set(groups[split_B == 0])) == len(set(groups)) and sum(wanted[1:]) > 0:
+                raise DataError(
+                    f"Column {self.config.group!r} has too few groups ({len(set(groups))}) to divide by. Choose another data.group, or none."
+                )
+        divided: dict[str, list[Row]] = {name: [whole[i] for i in np.flatnonzero(split_B == s)] for s, name in enumerate(SPLITS)}
+        return divided | {name: rows for name, rows in given.items() if name in ("validation", "test")}
+
+    def _shares(self, given: Container[str]) -> tuple[float, float, float]:
+        """Return the shares of train, validation and test among the rows that came undivided."""
+        shares = {"validation": 0.0, "test": 0.0}
+        for split in shares:
+            value = getattr(self.config, split)
+            if isinstance(value, float | int) and split not in given:
+                if not 0 <= value <= 0.5:
+                    raise DataError(f"data.{split} is {value}: expected a share of the rows from 0 to 0.5, or the name of a file.")
+                shares[split] = value
+        # Validation is a share of the rows that are not for testing.
+        validation = shares["validation"] * (1 - shares["test"])
+        return 1 - shares["test"] - validation, validation, shares["test"]
+
+    def _group(self, row: Row) -> str:
+        return str(row.get(self.config.group or ""))
+
+    def _without_rare(self, task: Task, rows: list[Row]) -> list[Row]:
+        """Return `rows` without the classes that one row has, or refuse them, as the user chose."""
+        strata = task.strata(rows).tolist()
+        rare = {s for s, n in Counter(strata).items() if n == 1}
+        if task.target_of(rows).ndim > 1 or not rare:
+            return rows
+        alone = [row for row, s in zip(rows, strata, strict=True) if s in rare]
+        if self.config.rare_classes == "refuse":
+            named = ", ".join(f"{row[self.target]!r} (row {row[ROW_ID]})" for row in alone[:5])
+            raise DataError(
+                f"Column {self.target!r}: {len(alone)} class(es) with one row: {named}. A class needs rows to learn from and rows to test on: "
+                "add rows, or drop these with --set data.rare_classes=drop."
+            )
+        return self.keep(rows, (s not in rare for s in strata), "class with one row")
+
+    def without_leaks(self, divided: dict[str, list[Row]]) -> dict[str, list[Row]]:
+        """Remove rows whose inputs, or whose group, also stand in an earlier split: they would measure memory."""
+        seen: set[tuple[str, ...]] = set()
+        for split in SPLITS:
+            keys = [
+                {("text", *(str(row.get(c)) for c in self.columns))} | ({("group", self._group(row))} if self.config.group else set()) for row in divided[split]
+            ]
+            divided[split] = self.keep(divided[split], (not key & seen for key in keys), f"{split} rows that also stand in train")
+            seen.update(*keys)
+        for split in ("train", "test") if self.config.test else ("train",):
+            if not divided[split]:
+                raise DataError(f"No {split} rows are left after removing empty, repeated and shared ones. Add data, or change data.{split}.")
+        return divided
 
 
-def _divide(
-    kind: type[Task], given: dict[str, list[Row]], config: DataConfig, target: str, columns: list[str], seed: int, dropped: list[dict[str, Any]]
-) -> tuple[Task, dict[str, list[Row]]]:
-    """Return the task, its options learnt from training rows only, and the rows of each split."""
-    whole = given.get("", given.get("train", []))
-    everything = [row for rows in given.values() for row in rows]
-    provisional = kind(**kind.options_from(everything, target, columns))
-    shares = {s: v for s, v in (("validation", config.validation), ("test", config.test)) if isinstance(v, float | int)}
-    for split, share in shares.items():
-        if not 0 <= share <= 0.5:
-            raise DataError(f"data.{split} is {share}: expected a share of the rows from 0 to 0.5, or the name of a file.")
-    # Shares of what remains: validation is taken from the rows that are not for testing.
-    of_test = shares.get("test", 0.0) if "test" not in given else 0.0
-    of_validation = shares.get("validation", 0.0) * (1 - of_test) if "validation" not in given else 0.0
-    wanted = (1 - of_test - of_validation, of_validation, of_test)
-    if of_test:
-        whole = _without_rare(provisional, whole, config, target, dropped)
-    strata = provisional.strata(whole)
-    if config.group is None:
-        split_B = splits.stratified(strata, wanted, seed)
-    else:
-        groups = np.array([str(row.get(config.group)) for row in whole])
-        split_B = splits.grouped(strata, groups, wanted, seed)
-        if len(set(groups[split_B == 0])) == len(set(groups)) and sum(wanted[1:]) > 0:
-            raise DataError(f"Column {config.group!r} has too few groups ({len(set(groups))}) to divide by. Choose another data.group, or none.")
-    divided: dict[str, list[Row]] = {name: [whole[i] for i in np.flatnonzero(split_B == s)] for s, name in enumerate(SPLITS)}
-    divided |= {name: rows for name, rows in given.items() if name in ("validation", "test")}
-    task = kind(**kind.options_from(divided["train"], target, columns))
-    for name in ("validation", "test"):
+def _check_known(task: Task, divided: dict[str, list[Row]]) -> None:
+    for name in SPLITS:
         try:
             task.target_of(divided[name])
         except DataError as error:
             raise DataError(f"In the {name} rows: {error} Add training rows with it, or remove it from the {name} rows.") from error
-    return task, divided
-
-
-def _without_rare(task: Task, rows: list[Row], config: DataConfig, target: str, dropped: list[dict[str, Any]]) -> list[Row]:
-    """Return `rows` without the classes that one row has, or refuse them, as the user chose."""
-    strata = task.strata(rows)
-    rare = {s for s, n in Counter(strata.tolist()).items() if n == 1}
-    if task.target_of(rows).ndim > 1 or not rare:
-        return rows
-    alone = [row for row, s in zip(rows, strata.tolist(), strict=True) if s in rare]
-    if config.rare_classes == "refuse":
-        named = ", ".join(f"{row[target]!r} (row {row[ROW_ID]})" for row in alone[:5])
-        raise DataError(
-            f"Column {target!r}: {len(alone)} class(es) with one row: {named}. A class needs rows to learn from and rows to test on: "
-            "add rows, or drop these with --set data.rare_classes=drop."
-        )
-    dropped += [{ROW_ID: row[ROW_ID], "reason": "class with one row"} for row in alone]
-    return [row for row, s in zip(rows, strata.tolist(), strict=True) if s not in rare]
-
-
-def _without_leaks(divided: dict[str, list[Row]], columns: Sequence[str], config: DataConfig, dropped: list[dict[str, Any]]) -> None:
-    """Remove validation and test rows whose inputs also stand in an earlier split: they would measure memory."""
-    seen: set[tuple[str, ...]] = set()
-    for split in SPLITS:
-        keys = [tuple(str(row.get(c)) for c in columns) for row in divided[split]]
-        leaked = [key in seen for key in keys]
-        dropped += [
-            {ROW_ID: row[ROW_ID], "reason": f"{split} rows that also stand in train"} for row, bad in zip(divided[split], leaked, strict=True) if bad
-        ]
-        divided[split] = [row for row, bad in zip(divided[split], leaked, strict=True) if not bad]
-        seen.update(keys)
-    for split in ("train", "test") if config.test else ("train",):
-        if not divided[split]:
-            raise DataError(f"No {split} rows are left after removing empty, repeated and shared ones. Add data, or change data.{split}.")
 
 
 def _write(folder: Path, task: Task, columns: list[str], divided: dict[str, list[Row]], dropped: list[dict[str, Any]]) -> None:
@@ -218,12 +245,3 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
         except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of several types is kept as the text that it shows
             arrays.append(pa.array([None if v is None else str(v) for v in values]))
     return pa.Table.from_arrays(arrays, names=list(names))
-
-
-def _summary(divided: dict[str, list[Row]], dropped: Sequence[dict[str, Any]]) -> str:
-    counts = ", ".join(f"{len(divided[split]):,} {split}" for split in SPLITS)
-    return f"Rows: {counts}." + (f" Dropped: {_reasons(dropped)}." if dropped else " None dropped.")
-
-
-def _reasons(dropped: Sequence[dict[str, Any]]) -> str:
-    return ", ".join(f"{n:,} {reason}" for reason, n in Counter(d["reason"] for d in dropped).items())
