@@ -33,8 +33,8 @@ class Memory(ProgressColumn):
 class Bars:
     """A core.protocols.Progress on standard error; where that is no terminal it says only when a step begins."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         what, counted, note = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("[dim]{task.fields[note]}")
         columns = (SpinnerColumn(), what, BarColumn(), counted, TimeElapsedColumn(), TimeRemainingColumn(), Memory(), note)
         self._bars = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
@@ -50,6 +50,10 @@ class Bars:
     def advance(self, done: float, note: str = "") -> None:
         if self._task is not None:
             self._bars.update(self._task, advance=done, note=note)
+
+    def refresh(self) -> None:
+        """Draw at once instead of at the next tick."""
+        self._bars.refresh()
 
     def finish(self) -> None:
         if self._task is not None:

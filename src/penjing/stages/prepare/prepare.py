@@ -196,13 +196,16 @@ class _Cut:
             )
         return self.keep(rows, (s not in rare for s in strata), "class with one row")
 
+    def _identity(self, row: Row) -> set[tuple[str, ...]]:
+        """Return what must not stand in two splits: the inputs, and the group where there is one."""
+        inputs = ("text", *(str(row.get(c)) for c in self.columns))
+        return {inputs, ("group", self._group(row))} if self.config.group else {inputs}
+
     def without_leaks(self, divided: dict[str, list[Row]]) -> dict[str, list[Row]]:
         """Remove rows whose inputs, or whose group, also stand in an earlier split: they would measure memory."""
         seen: set[tuple[str, ...]] = set()
         for split in SPLITS:
-            keys = [
-                {("text", *(str(row.get(c)) for c in self.columns))} | ({("group", self._group(row))} if self.config.group else set()) for row in divided[split]
-            ]
+            keys = [self._identity(row) for row in divided[split]]
             divided[split] = self.keep(divided[split], (not key & seen for key in keys), f"{split} rows that also stand in train")
             seen.update(*keys)
         for split in ("train", "test") if self.config.test else ("train",):
