@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.geteuid() or not mount(folder, "size=3m"):
+    if os.geteuid() or not mount(folder, "size=80m"):
         pytest.skip("making a disk needs root and the right to mount")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -38,22 +39,47 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
+def command(tmp_path: Path, disk: Path) -> list[str]:
+    return [sys.executable, "-m", "penjing", "run", str(data(tmp_path)), "--target", "label", "--tier", "linear", "--run", str(disk / "run")]
+
+
 def run(tmp_path: Path, disk: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "penjing", "run", str(data(tmp_path)), "--target", "label", "--tier", "linear", "--run", str(disk / "run")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command(tmp_path, disk), capture_output=True, text=True, timeout=300)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError:
+            return
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(tmp_path: Path, disk: Path) -> None:
-    full = run(tmp_path, disk)
-    assert full.returncode == 1, full.stderr
-    assert "the disk is full. Free some space, then run the same command again" in full.stderr
-    assert "Traceback" not in full.stderr
+    with subprocess.Popen(command(tmp_path, disk), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as running:
+        while not (disk / "run" / "train" / ".linear.partial").exists():
+            assert running.poll() is None
+            time.sleep(0.002)
+        fill(disk)
+        _, told = running.communicate(timeout=300)
+    assert running.returncode == 1, told
+    assert "the disk is full. Free some space, then run the same command again" in told
+    assert "Traceback" not in told
     assert (disk / "run" / "prepare" / "artefact.json").exists()
     assert not (disk / "run" / "train" / "linear").exists()
-    subprocess.run(["mount", "-o", "remount,size=300m", str(disk)], check=True)
+    (disk / "filler").unlink()
     again = run(tmp_path, disk)
     assert again.returncode == 0, again.stderr
     assert "Stage prepare: done before" in again.stderr
+
+
+def test_a_disk_that_is_too_small_is_found_before_anything_is_learnt(tmp_path: Path, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=3m", str(disk)], check=True)
+    refused = run(tmp_path, disk)
+    assert refused.returncode == 2, refused.stderr
+    assert "MB of disk" in refused.stderr
+    assert not (disk / "run" / "train").exists()
 
 
 def test_a_read_only_disk_is_told_and_the_run_goes_on_when_it_can_be_written(tmp_path: Path, disk: Path) -> None:

@@ -57,6 +57,6 @@ def _fits(tier: TierConfig, estimate: Estimate, machine: Machine, folder: Path) 
     for what, needed, free in (("memory", estimate.memory_bytes, machine.memory_bytes), ("disk", estimate.disk_bytes, free_disk_bytes(folder))):
         if needed > free:
             raise PlanError(
-                f"it needs about {needed / 1e9:.1f} GB of {what} and {free / 1e9:.1f} GB are free ({estimate.why}). "
+                f"it needs about {needed / 1e6:,.0f} MB of {what} and {free / 1e6:,.0f} MB are free ({estimate.why}). "
                 "Free some, choose a smaller model or batch_size, or leave the tier out."
             )

@@ -211,6 +211,13 @@ def test_a_task_that_the_user_names_is_taken(tmp_path: Path) -> None:
     assert prepared(tmp_path, task="text-regression", source=source).task.center == pytest.approx(2.0, abs=0.3)  # type: ignore[attr-defined]
 
 
+def test_rows_that_alternate_between_classes_are_judged_by_all_of_them(tmp_path: Path) -> None:
+    rows = [(t, f"class{i % 4}") for i, t in enumerate(texts(6000))]
+    told = Told()
+    prepared(tmp_path, told=told, source=str(table(tmp_path / "s.csv", rows)))
+    assert any("4 different values" in sentence for sentence in told.sentences)
+
+
 def test_rows_sorted_by_class_are_judged_by_all_of_them(tmp_path: Path) -> None:
     rows = [(t, f"class{i // 1500}") for i, t in enumerate(texts(6000))]
     assert len(prepared(tmp_path, source=str(table(tmp_path / "s.csv", rows))).task.labels) == 4  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,8 +86,10 @@ def typed(values: Sequence[Any]) -> list[Any]:
 
 
 def spread(values: Sequence[V]) -> Sequence[V]:
-    """Return at most SAMPLE of `values`, evenly spread: files are often sorted by class."""
-    return values[:: -(-len(values) // SAMPLE)] if values else values
+    """Return at most SAMPLE of `values` from all over: files are often sorted by class, or alternate between classes."""
+    if len(values) <= SAMPLE:
+        return values
+    return [values[i] for i in sorted(random.Random(0).sample(range(len(values)), SAMPLE))]  # noqa: S311 - nothing secret
 
 
 def _prose(rows: Sequence[Row], name: str, least_varied: float) -> float:
