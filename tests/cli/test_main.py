@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -190,6 +191,11 @@ def test_init_writes_a_config_that_runs(tmp_path: Path) -> None:
     again = penjing("init", "reviews.csv", "--target", "rating", cwd=tmp_path)
     assert again.returncode == 2
     assert "there already" in again.stderr
+    written = (tmp_path / "penjing.yaml").read_text()
+    assert "  # Column whose rows must stay in one split together (a patient, an author)." in written
+    everything = re.sub(r"^( *)# (?=( {2})*\w+:)", r"\1", written, flags=re.MULTILINE)
+    (tmp_path / "all.yaml").write_text(everything.replace("tiers: null", "tiers: [linear]"))
+    assert penjing("prepare", "all.yaml", cwd=tmp_path).returncode == 0, "every key taken out of its comment is a key that is read"
     ran = penjing("run", "--tier", "linear", "--set", "seed=4", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "seed: 4" in (tmp_path / "runs" / "reviews" / "penjing.yaml").read_text()

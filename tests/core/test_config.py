@@ -42,6 +42,11 @@ def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
         load(Outer, written(tmp_path, "names: [a]\ntrain: a: b\n"))
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"penjing.yaml: The key 'train.epochs' stands twice \(lines 2 and 3\)"):
+        load(Outer, written(tmp_path, "train:\n  epochs: 1\n  epochs: 2\n"))
+
+
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="penjing init"):
         load(Outer, tmp_path / "none.yaml")

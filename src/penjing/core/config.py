@@ -47,6 +47,8 @@ def load(model: type[S], path: Path | None, overrides: Sequence[str] = (), base:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{where}: this is not valid YAML: {getattr(error, 'problem', error)}.") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -106,11 +108,14 @@ def _index(name: str, items: list[Any], override: str) -> int:
 
 
 def _lines(node: yaml.Node | None, at: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], int]:
-    """Return the line (from 1) on which each key of the document stands, by its path."""
+    """Return the line (from 1) on which each key of the document stands, by its path. Raises ConfigError for a key that stands twice."""
     found: dict[tuple[Any, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             path = (*at, key.value)
+            if path in found:
+                lines = f"lines {found[path]} and {key.start_mark.line + 1}"
+                raise ConfigError(f"The key {'.'.join(map(str, path))!r} stands twice ({lines}). Keep one of them.")
             found[path] = key.start_mark.line + 1
             found |= _lines(value, path)
     elif isinstance(node, yaml.SequenceNode):

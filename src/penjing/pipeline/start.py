@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from penjing.core.config import Section
 from penjing.core.data import read, source_of
 from penjing.core.errors import BadRequest, nearest
 from penjing.core.files import write_text
@@ -14,6 +16,7 @@ from penjing.core.protocols import Signer
 from penjing.pipeline.config import Config, schema
 from penjing.security import keys
 from penjing.security.signing import ModelSigner
+from penjing.stages.prepare.prepare import DataConfig
 
 
 def signer() -> Signer:
@@ -44,14 +47,32 @@ def write_config(source: Path, target: str | None, folder: Path) -> Path:
 
 
 def _first(source: Path, target: str | None, names: list[str]) -> str:
-    """Return a config in which every section but `data` is a comment that shows its defaults."""
-    head = "# yaml-language-server: $schema=penjing.schema.json\n"
-    head += f"# Columns of {source.name}: {', '.join(names)}\n"
-    head += yaml.safe_dump({"data": {"source": str(source), "target": target or "CHOOSE-A-COLUMN"}}, sort_keys=False, allow_unicode=True)
-    defaults = Config.model_validate({"data": {"source": str(source)}}).model_dump(mode="json")
-    del defaults["data"]["source"], defaults["data"]["target"]
-    lines = yaml.safe_dump(defaults, sort_keys=False, allow_unicode=True).splitlines()
-    return head + "\n# What follows are the defaults; take the '# ' away from what you change.\n" + "".join(f"# {line}\n" for line in lines)
+    """Return a config with the data named, and every other key as a comment that explains it and shows its default."""
+    said = {"source": str(source), "target": target or "CHOOSE-A-COLUMN"}
+    lines = ["# yaml-language-server: $schema=penjing.schema.json", f"# Columns of {source.name}: {', '.join(names)}", "data:"]
+    lines += [f"  {key}: {_yaml(value)}" for key, value in said.items()]
+    lines += _explained(DataConfig, "  # ", "  # ", said)
+    lines += ["", "# What follows are the defaults; take the '# ' away from what you change, and from the name of its section."]
+    for name, described in Config.model_fields.items():
+        section = described.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            lines += ["", f"# {name}:", *_explained(section, "#   # ", "#   ", {})] if name != "data" else []
+        else:
+            lines += ["", f"# {described.description}", f"# {name}: {_yaml(described.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _explained(section: type[Section], why: str, key_at: str, said: Container[str]) -> list[str]:
+    lines = []
+    for key, described in section.model_fields.items():
+        if key not in said:
+            lines += [f"{why}{described.description}", f"{key_at}{key}: {_yaml(described.default)}"]
+    return lines
+
+
+def _yaml(value: Any) -> str:
+    """Return `value` as it stands behind a key, on one line."""
+    return yaml.safe_dump([value], allow_unicode=True, default_flow_style=True, width=1000).strip()[1:-1]
 
 
 def own_key() -> str:
