@@ -18,7 +18,9 @@ REPORT = {
             "tier": "linear",
             "measurements": [
                 {"name": "accuracy", "value": 0.81234, "unit": "", "low": 0.77, "high": 0.85, "n": 379},
-                {"name": "macro_f1", "value": 0.7},
+                {"name": "macro_f1", "value": 0.7, "unit": "", "low": 0.65, "high": 0.75},
+                {"name": "size_bytes", "value": 2_400_000.0, "unit": "B"},
+                {"name": "predictions_per_second", "value": 34129.8, "unit": "1/s"},
             ],
             "p50_ms": 0.25,
         },
@@ -46,9 +48,9 @@ def test_a_task_that_hugging_face_calls_otherwise_gets_its_name_there() -> None:
 
 def test_the_leaderboard_shows_every_tier_with_its_interval() -> None:
     text = card("reviews", "linear", REPORT)
-    assert "| tier | accuracy | macro_f1 | p50 ms |" in text
-    assert "| **linear** (answers) | 0.8123 [0.77, 0.85] | 0.7 | 0.25 |" in text
-    assert "| transformer | 0.83 [0.79, 0.87] |  |  |" in text
+    assert "| tier | accuracy | macro_f1 | size_bytes | predictions_per_second | p50 ms |" in text
+    assert "| **linear** (answers) | 0.8123 [0.77, 0.85] | 0.7 [0.65, 0.75] | 2.4 MB | 34,130 1/s | 0.25 |" in text
+    assert "| transformer | 0.83 [0.79, 0.87] |  |  |  |  |" in text
 
 
 def test_the_card_says_for_what_from_what_and_by_whom() -> None:

@@ -36,6 +36,7 @@ def _metadata(name: str, serves: str, report: Mapping[str, Any], license_name: s
         for entry in report["leaderboard"]
         if entry["tier"] == serves
         for m in entry["measurements"]
+        if m.get("low") is not None  # figures of the model; those without an interval are the machine's
     ]
     pipeline = {"type": _PIPELINES.get(task, task), "name": task}
     dataset = {"type": "private", "name": "held-out rows of the user's data", "split": "test"}
@@ -89,8 +90,11 @@ def _results(serves: str, report: Mapping[str, Any]) -> list[str]:
 def _figure(measurement: Mapping[str, Any]) -> str:
     low, high = measurement.get("low"), measurement.get("high")
     interval = "" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
-    unit = f" {measurement['unit']}" if measurement.get("unit") else ""
-    return f"{measurement['value']:.4g}{unit}{interval}"
+    value, unit = measurement["value"], str(measurement.get("unit") or "")
+    if unit == "B":
+        value, unit = value / 1e6, "MB"
+    shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{shown} {unit}".rstrip() + interval
 
 
 def _is_number(value: object) -> bool:
