@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,13 +57,17 @@ def test_measurements_do_not_touch_the_model_digest(tmp_path: Path) -> None:
 
 def test_a_killed_stage_finds_its_own_work_again_and_nobody_else_does(tmp_path: Path) -> None:
     def dies(folder: Path) -> None:
-        (folder / "half").write_text("half")
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / "half").write_text("half")
+        (folder / ".tmpXYZ").write_text("what a library was writing when it was killed")
         raise KeyboardInterrupt
 
     found: list[bool] = []
 
     def goes_on(folder: Path) -> None:
-        found.append((folder / "half").exists())
+        found.append((folder / "checkpoints" / "half").exists())
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        assert [path.name for path in folder.iterdir()] == ["key"]
 
     for config in ({"a": 1}, {"a": 2}):
         folder = tmp_path / f"s{config['a']}"
@@ -70,6 +75,7 @@ def test_a_killed_stage_finds_its_own_work_again_and_nobody_else_does(tmp_path: 
             make(folder, "s", {"a": 1}, {}, dies)
         assert not folder.exists()
         make(folder, "s", config, {}, goes_on)
+        assert {path.name for path in folder.iterdir()} == {"artefact.json", "measured"}
     assert found == [True, False]
 
 

@@ -1,8 +1,8 @@
 """What stages hand on: folders with content digests and lineage, made once.
 
 A stage's result is a folder with `artefact.json` in it. Before a stage works, its *key* (stage, config section, digests of its inputs,
-version) is compared with that of the folder already there: equal, and the work is not done again. Work goes on in `.NAME.partial`, which a
-killed run finds again when the key still fits, and becomes the result by one rename.
+version) is compared with that of the folder already there: equal, and the work is not done again. Work goes on in `.NAME.partial`, whose
+`checkpoints/` a killed run finds again when the key still fits, and becomes the result by one rename.
 
 Two digests: `model` covers everything but the subfolder `measured/`, and is the same for the same inputs and seed; `measured` covers that
 subfolder, whose figures (seconds, say) differ from run to run.
@@ -25,6 +25,8 @@ from penjing.core.files import digest, files_of, read_json, replace_folder, sha2
 
 _RECORD = "artefact.json"
 _KEY = "key"
+CHECKPOINTS = "checkpoints"
+"""Subfolder of a stage under way that survives a kill; the stage removes it when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Artefact:
 def make(folder: Path, stage: str, config: Mapping[str, Any], inputs: Mapping[str, Artefact], work: Callable[[Path], None]) -> Artefact:
     """Return the artefact at `folder`, made by `work(partial folder)` unless it is there already.
 
-    What `work` finds in its folder is its own from an interrupted try with the same key. Raises RunFailed when the machine refuses to write.
+    Of an interrupted try with the same key `work` finds the subfolder `checkpoints/` again, and nothing else. Raises RunFailed when the
+    machine refuses to write.
     """
     lineage = {name: artefact.model for name, artefact in inputs.items()}
     key = digest([stage, config, lineage, penjing.__version__])
@@ -63,13 +66,20 @@ def make(folder: Path, stage: str, config: Mapping[str, Any], inputs: Mapping[st
     started = time.monotonic()
     partial = folder.with_name(f".{folder.name}.partial")
     with told_plainly(folder):
-        if not (partial / _KEY).exists() or (partial / _KEY).read_text() != key:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            write_text(partial / _KEY, key)
+        _begin(partial, key)
         work(partial)
         (partial / _KEY).unlink()
         return _finish(partial, folder, stage, key, lineage, time.monotonic() - started)
+
+
+def _begin(partial: Path, key: str) -> None:
+    """Empty `partial`, but for the checkpoints of a killed try with the same key: what else it left may be half a file."""
+    same = (partial / _KEY).exists() and (partial / _KEY).read_text() == key
+    partial.mkdir(parents=True, exist_ok=True)
+    for left in partial.iterdir():
+        if not (same and left.name in (_KEY, CHECKPOINTS)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    write_text(partial / _KEY, key)
 
 
 def _finish(partial: Path, folder: Path, stage: str, key: str, lineage: dict[str, str], seconds: float) -> Artefact:

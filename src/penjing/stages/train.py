@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from penjing.core import plugins
+from penjing.core.artefacts import CHECKPOINTS
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256, write_json
 from penjing.core.protocols import Fitting, Learner, Processor, Progress
@@ -33,7 +34,7 @@ def train(tier: TierConfig, data: Snapshot, seed: int, folder: Path, cache: Path
     processor = _processor(kind.processor, tier, data)
     examples = {split: _encoded(processor, data, split, cache, progress) for split in ("train", "validation")}
     learner = kind.create(tier.options, data.task.outputs)
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
     learner.fit(examples["train"], examples["validation"], Fitting(seed, progress, checkpoints, cache))
     seconds = time.monotonic() - started
