@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # torch is asked for in the same command as everything else, so that no other build of it is chosen.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements.lock
 SOURCES := pyproject.toml requirements.lock
 
 .PHONY: help quickstart test journeys lint format clean

@@ -6,6 +6,7 @@ Shapes: B examples, T tokens, W width of the output.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -18,6 +19,16 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
 
+@cache
+def _core() -> openvino.Core:
+    """Return the one Core of this process, which is never let go.
+
+    The CPU plugin gives the thread that loads it a stack for signal handlers and unmaps it when the last Core goes, without telling the
+    kernel: the next signal, such as Ctrl-C, would then end the process with a segmentation fault.
+    """
+    return openvino.Core()
+
+
 class OpenvinoRuntime:
     def __init__(self, folder: Path) -> None:
         self._described = Described.read(folder, "model.xml", "model.bin")
@@ -26,7 +37,7 @@ class OpenvinoRuntime:
             openvino.properties.hint.performance_mode: openvino.properties.hint.PerformanceMode.LATENCY,
             openvino.properties.enable_mmap: True,
         }
-        self._request = openvino.Core().compile_model(folder / "model.xml", "CPU", hints).create_infer_request()
+        self._request = _core().compile_model(folder / "model.xml", "CPU", hints).create_infer_request()
         self._lock = Lock()
 
     @classmethod

@@ -110,3 +110,24 @@ def test_the_real_model_is_served_as_it_was_learnt(tmp_path: Path) -> None:
         learner.options = Options(runtime=runtime)
         engine = plugins.load("engines", learner.export(tmp_path / runtime)).open(tmp_path / runtime)
         assert np.abs(engine.run(batch)["logits"] - expected).max() < TOLERANCE
+
+
+def test_a_signal_after_the_last_engine_has_gone_does_not_end_the_process(fit: Any, new_run: Any, tmp_path: Path) -> None:
+    """OpenVINO takes the stack for signal handlers away with its last Core; so that Ctrl-C is told plainly, one Core stays."""
+    fit(new_run(), train=16, validation=4).export(tmp_path)
+    program = f"""
+import gc, signal
+from pathlib import Path
+from threading import Thread
+from penjing.plugins.engines.openvino_runtime import OpenvinoRuntime
+engines = [OpenvinoRuntime.open(Path({str(tmp_path)!r}))]
+gone = Thread(target=lambda: (engines.clear(), gc.collect()))
+gone.start()
+gone.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("told")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "told")
