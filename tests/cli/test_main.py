@@ -214,9 +214,9 @@ def test_the_resolved_config_gives_the_same_model_again(done: Path, tmp_path: Pa
 def test_the_published_schema_accepts_the_written_config_and_refuses_a_misspelt_key(done: Path) -> None:
     import json
 
+    import jsonschema
     import yaml
 
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(penjing("init", "--schema").stdout)
     config = yaml.safe_load((done / "run" / "penjing.yaml").read_text())
     jsonschema.validate(config, schema)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
+from penjing.cli import main
 from penjing.cli.progress import Bars
 
 
@@ -25,3 +27,14 @@ def test_what_is_no_terminal_gets_a_line_a_step_and_no_bars() -> None:
     bars.finish()
     bars.say("Rows [train]: 3")
     assert shown.getvalue().splitlines() == ["… fine-tuning", "• Rows [train]: 3"]
+
+
+def test_a_lost_interruption_is_heard_at_the_next_step() -> None:
+    bars = Bars(Console(file=io.StringIO()))
+    bars.start("reading", 0)
+    main.STOP.set()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bars.advance(1)
+    finally:
+        main.STOP.clear()

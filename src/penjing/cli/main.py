@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -24,6 +25,9 @@ VERBS = {
     "predict": "Answer a file or a text from a package.",
     "doctor": "Say what this machine can do, and what to install.",
 }
+STOP = threading.Event()
+"""Set once the user wants the command to end: Python drops an exception that a signal raises in a destructor or a callback."""
+INTERRUPTED = "Interrupted. Finished stages are kept: run the same command again to go on."
 
 
 class Verbs(click.Group):
@@ -55,7 +59,8 @@ def penjing_command() -> None:
 
 def main() -> None:
     """Run the command; exit codes are verdicts (see core/errors.py)."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     sys.exit(_verdict(sys.argv[1:]))
 
 
@@ -65,13 +70,11 @@ def _verdict(arguments: list[str]) -> int:
     try:
         result = penjing_command.main(arguments, prog_name="penjing", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
-        return _say("Interrupted. Finished stages are kept: run the same command again to go on.", 1)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _say(INTERRUPTED, 1)
     except click.ClickException as error:
         error.show()
         return 2
-    except KeyboardInterrupt:
-        return _say("Interrupted. Finished stages are kept: run the same command again to go on.", 1)
     except PenjingError as error:
         return _say(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
@@ -80,6 +83,8 @@ def _verdict(arguments: list[str]) -> int:
     except MemoryError:
         return _say("Out of memory. Free some, choose a smaller batch_size or model, then run again: finished stages are kept.", 1)
     except Exception as error:  # a fault of ours: said in a line, with the way to the rest
+        if STOP.is_set():  # what an import makes of an interruption in its midst
+            return _say(INTERRUPTED, 1)
         if os.environ.get("PENJING_TRACEBACK"):
             raise
         told = f"{type(error).__name__}: {error}"
@@ -93,4 +98,5 @@ def _say(sentence: str, code: int) -> int:
 
 
 def _interrupt(*_: Any) -> None:
+    STOP.set()
     raise KeyboardInterrupt

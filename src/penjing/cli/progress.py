@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from penjing.cli.main import STOP
+
 
 class Memory(ProgressColumn):
     """Resident memory of this process."""
@@ -31,7 +33,10 @@ class Memory(ProgressColumn):
 
 
 class Bars:
-    """A core.protocols.Progress on standard error; where that is no terminal it says only when a step begins."""
+    """A core.protocols.Progress on standard error; where that is no terminal it says only when a step begins.
+
+    It is also where a step hears that the user wants to stop, should the interruption itself have been lost. Raises KeyboardInterrupt.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
@@ -41,6 +46,7 @@ class Bars:
         self._task: TaskID | None = None
 
     def start(self, what: str, total: float) -> None:
+        _heed()
         self.finish()
         if not self.console.is_terminal:
             self.console.print(f"[dim]… {_plain(what)}[/]")
@@ -48,6 +54,7 @@ class Bars:
         self._task = self._bars.add_task(what, total=total or None, note="")
 
     def advance(self, done: float, note: str = "") -> None:
+        _heed()
         if self._task is not None:
             self._bars.update(self._task, advance=done, note=note)
 
@@ -62,7 +69,13 @@ class Bars:
             self._bars.stop()
 
     def say(self, sentence: str) -> None:
+        _heed()
         self.console.print(f"[green]•[/] {_plain(sentence)}")
+
+
+def _heed() -> None:
+    if STOP.is_set():
+        raise KeyboardInterrupt
 
 
 def _plain(sentence: str) -> str:
