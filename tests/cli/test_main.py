@@ -272,7 +272,9 @@ def test_a_server_of_another_model_is_told_from_the_package(home_of_done: Path, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_says_so_and_goes_on_when_called_again(tmp_path: Path, number: int) -> None:
     reviews(tmp_path, 4000)
-    command = [sys.executable, "-m", "penjing", "run", "reviews.csv", "--target", "rating", "--tier", "linear"]
+    # Tests that are themselves a background job would hand on that Ctrl-C is to be ignored.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom penjing.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "run", "reviews.csv", "--target", "rating", "--tier", "linear"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         while not (tmp_path / "runs" / "reviews" / "prepare").exists():
             time.sleep(0.01)

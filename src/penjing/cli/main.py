@@ -60,7 +60,8 @@ def penjing_command() -> None:
 def main() -> None:
     """Run the command; exit codes are verdicts (see core/errors.py)."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and a shell's background jobs ask
+            signal.signal(number, _interrupt)
     sys.exit(_verdict(sys.argv[1:]))
 
 

@@ -124,6 +124,7 @@ engines = [OpenvinoRuntime.open(Path({str(tmp_path)!r}))]
 gone = Thread(target=lambda: (engines.clear(), gc.collect()))
 gone.start()
 gone.join()
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:
