@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -181,6 +182,22 @@ def test_predict_writes_csv_and_jsonl_and_keeps_the_users_columns(home_of_done: 
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_the_options_of_a_run_say_what_is_read_tested_and_kept_together(tmp_path: Path) -> None:
+    lines = [f"words of kind {'ab'[i % 2]} in row {i},a note on row {i},{i % 5},p{i // 4}" for i in range(80)]
+    header = "story,note,stars,patient\n"
+    (tmp_path / "data.csv").write_text(header + "\n".join(lines) + "\n")
+    (tmp_path / "test.csv").write_text(header + "quite other words,another note,3,p99\n")
+    options = ["--target", "stars", "--text", "story", "--text", "note", "--test", "test.csv", "--group", "patient", "--task", "text-regression"]
+    ran = penjing("prepare", "data.csv", *options, "--run", "here", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    described = json.loads((tmp_path / "here" / "prepare" / "data.json").read_text())
+    assert described["columns"] == ["story", "note"]
+    assert described["task"]["name"] == "text-regression"
+    assert described["counts"]["test"] == 1
+    # 80 rows in groups of four: a share that keeps groups whole is a multiple of four.
+    assert described["counts"]["validation"] % 4 == 0
+
+
 def test_evaluate_measures_a_package_on_other_rows(home_of_done: Path) -> None:
     ran = penjing("evaluate", str(home_of_done / "reviews.csv"), "--package", str(home_of_done / "run" / "package"))
     assert ran.returncode == 0, ran.stderr
@@ -212,8 +229,6 @@ def test_the_resolved_config_gives_the_same_model_again(done: Path, tmp_path: Pa
 
 
 def test_the_published_schema_accepts_the_written_config_and_refuses_a_misspelt_key(done: Path) -> None:
-    import json
-
     import jsonschema
     import yaml
 

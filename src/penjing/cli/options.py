@@ -53,12 +53,12 @@ def go(
     from penjing.pipeline.start import make_key, signer
 
     named = {key: value for key, value in {**data, "text": list(text) or None}.items() if value is not None}
-    if source is None and not (folder and (folder / "penjing.yaml").exists()) and not Path("penjing.yaml").exists():
+    if source is None:
+        source = next((p for p in (place / "penjing.yaml" for place in (folder, Path()) if place) if p.exists()), None)
+    if source is None:
         raise ConfigError(
             "What is to be learnt from? Give a file (penjing run reviews.csv --target rating), or make a penjing.yaml with: penjing init"
         )
-    if source is None:
-        source = folder / "penjing.yaml" if folder and (folder / "penjing.yaml").exists() else Path("penjing.yaml")
     lists = [f"data.{key}={value}" for key, value in named.items() if key != "text"]
     if source.suffix in (".yaml", ".yml"):
         more = [*lists, *([f"data.text=[{', '.join(text)}]"] if text else []), *([f"task={task}"] if task else [])]

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from penjing.core import plugins
 from penjing.core.files import read_json, write_json
-from penjing.core.protocols import Check, Learner, Processor, Progress, Subject, Task
+from penjing.core.handover import parity
+from penjing.core.protocols import Learner, Processor, Progress, Task
 from penjing.core.snapshot import Snapshot
 from penjing.core.tier import Tier, describe, unpacked
-
-ROWS = 256
-"""Rows that go through both sides."""
 
 
 def export(learnt: Path, data: Snapshot, folder: Path, progress: Progress) -> None:
@@ -31,10 +28,5 @@ def export(learnt: Path, data: Snapshot, folder: Path, progress: Progress) -> No
     engine = learner.export(folder / "engine")
     describe(folder, described["name"], task, processor, engine)
     progress.finish()
-    write_json(folder / "measured" / "parity.json", _parity(Tier.open(folder), Tier(described["name"], task, processor, learner), data, folder))
-
-
-def _parity(ours: Tier, theirs: Tier, data: Snapshot, folder: Path) -> list[dict[str, Any]]:
-    check: Check = plugins.load("checks", "parity")
-    rows = data.rows("validation", ROWS) or data.rows("train", ROWS)
-    return [asdict(m) for m in check(Subject(ours.task, rows, ours.outputs, ours.predict, folder, theirs.outputs))]
+    measured = parity(Tier.open(folder), Tier(described["name"], task, processor, learner), data, folder)
+    write_json(folder / "measured" / "parity.json", [asdict(m) for m in measured])

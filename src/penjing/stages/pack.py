@@ -8,21 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penjing.core import plugins
 from penjing.core.artefacts import Artefact
 from penjing.core.config import Section
 from penjing.core.errors import BadRequest, ConfigError, PenjingError, nearest
 from penjing.core.files import read_json
-from penjing.core.protocols import Check, Progress, Signer, Subject
+from penjing.core.handover import parity
+from penjing.core.protocols import Progress, Signer
 from penjing.core.snapshot import Snapshot
 from penjing.core.tier import Tier
 from penjing.core.types import Measurement
 from penjing.package.card import card
 from penjing.package.open import Package, open_package
 from penjing.package.seal import seal
-
-ROWS = 256
-"""Rows that go through the package and through what it was made from."""
 
 
 class PackConfig(Section):
@@ -84,7 +81,7 @@ def pack(
         seal(folder, lineage["name"], {tier: a.folder for tier, a in exported.items()}, serves, documents, lineage, signer)
         package = open_package(folder, signer)
         progress.finish()
-    return Packed(package, _parity(package.tier(), Tier.open(exported[serves].folder), data, folder), reused)
+    return Packed(package, parity(package.tier(), Tier.open(exported[serves].folder), data, folder), reused)
 
 
 def _still_there(folder: Path, lineage: dict[str, Any], signer: Signer) -> Package | None:
@@ -97,9 +94,3 @@ def _still_there(folder: Path, lineage: dict[str, Any], signer: Signer) -> Packa
     except PenjingError:  # changed, or signed by a key that is trusted no more: it is made again
         return None
     return found if found.manifest.lineage == lineage else None
-
-
-def _parity(ours: Tier, theirs: Tier, data: Snapshot, folder: Path) -> list[Measurement]:
-    check: Check = plugins.load("checks", "parity")
-    rows = data.rows("validation", ROWS) or data.rows("train", ROWS)
-    return check(Subject(ours.task, rows, ours.outputs, ours.predict, folder, theirs.outputs))
