@@ -75,6 +75,8 @@ def test_a_perfect_answer_scores_best(name: str) -> None:
     logits = np.eye(spec.width)[target] * 20 if spec.link == "softmax" else (target * 40 - 20 if spec.link == "sigmoid" else target)
     best = task.score(task.decode({"logits": logits.astype(np.float32)}, rows), rows)[0]
     assert best.value == pytest.approx(1.0, abs=1e-6)
+    assert task.credit({"logits": logits.astype(np.float32)}, rows) == pytest.approx(np.ones(len(rows)), abs=1e-6)
+    assert task.credit(some_outputs(task, rows), rows).max() <= 1
     worse = task.score(task.decode(some_outputs(task, rows), rows), rows)[0]
     assert worse.value < best.value
 

@@ -20,7 +20,7 @@ class Examples:
 
     inputs: Batch
     target: NDArray
-    """(N,) int64 for softmax, (N, width) float32 for sigmoid and identity."""
+    """(N,) int64 for softmax, or (N, width) float32 shares of the classes for a pupil; (N, width) float32 for sigmoid and identity."""
 
     def __len__(self) -> int:
         return len(self.target)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from penjing.core.config import Section
 from penjing.core.examples import Examples
@@ -56,8 +56,30 @@ class Task(Protocol):
     def agreement(self, ours: Batch, theirs: Batch) -> NDArray:
         """Return (B,) in 0..1: whether two engines' outputs mean the same answer. What parity compares."""
 
+    def credit(self, outputs: Batch, rows: Sequence[Row]) -> NDArray:
+        """Return (B,), at most 1: how right each answer is by the row's own target. 1 and 0 where an answer is right or wrong.
+
+        Its mean is what a cascade promises to keep, and its differences, row by row, are what a step up is said to gain.
+        """
+
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Measurement]:
         """Judge predictions against rows; the first measurement is the one that tiers are ranked by."""
+
+
+class Predictor(Protocol):
+    """Rows → predictions: a tier, or a cascade of them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    def outputs(self, rows: Sequence[Row]) -> Batch:
+        """Return the arrays of `task.outputs` for `rows`."""
+
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
+        """Return one prediction a row; its "tier" says what answered."""
 
 
 class Processor(Protocol):
@@ -78,6 +100,27 @@ class Engine(Protocol):
         """Open what a learner exported into `folder`. Runs no code from it and reads no pickle."""
 
     def run(self, batch: Batch) -> Batch: ...
+
+
+@runtime_checkable
+class HasExits(Protocol):
+    """An engine (or learner) that can also answer early; asked for by type. Each exit becomes a tier of its own before the whole."""
+
+    @property
+    def exits(self) -> Mapping[str, Engine]:
+        """Return the early exits by name, the shallowest first.
+
+        What an exit's `run` returns beside the task's outputs is its state; the next exit, or the whole, that finds the state in its batch
+        goes on from there, and without it begins at the beginning.
+        """
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+    """An engine (or learner) that can be looked into, step by step; asked for by type when two sides of a hand-over differ."""
+
+    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
+        """Yield the name and the values of every step between batch and outputs, in their order; the same names on both sides."""
 
 
 class Progress(Protocol):

@@ -23,11 +23,12 @@ def probabilities(logits_BC: NDArray, link: Link) -> NDArray:
 def mean_loss(logits: NDArray, target: NDArray, link: Link) -> float:
     """Return the mean loss that is canonical for `link`: cross-entropy in nats, or squared error.
 
-    logits: (B, C); target: (B,) int64 for softmax, (B, C) otherwise.
+    logits: (B, C); target: (B,) int64 classes or (B, C) shares for softmax, (B, C) otherwise.
     """
     logits = logits.astype(np.float64)
     if link == "softmax":
-        return float((logsumexp(logits, axis=1) - logits[np.arange(len(target)), target]).mean())
+        taken = logits[np.arange(len(target)), target] if target.ndim == 1 else (target * logits).sum(axis=1)
+        return float((logsumexp(logits, axis=1) - taken).mean())
     if link == "sigmoid":
         return float((np.logaddexp(0, logits) - target * logits).mean())
     return float(((logits - target) ** 2).mean())

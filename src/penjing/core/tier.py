@@ -6,14 +6,14 @@ Layout of a tier's folder: `tier.json` (names and options of task, processor and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from penjing.core import plugins
 from penjing.core.errors import RunFailed
 from penjing.core.files import read_json, write_json
-from penjing.core.protocols import Engine, Processor, Task
+from penjing.core.protocols import Engine, HasExits, Processor, Task
 from penjing.core.types import Batch, Prediction, Row
 
 
@@ -47,6 +47,11 @@ class Tier:
             raise RunFailed(f"{folder} holds no tier (tier.json is missing).") from error
         engine = plugins.load("engines", described["engine"]).open(folder / "engine")
         return cls(described["name"], unpacked("tasks", described["task"]), unpacked("processors", described["processor"]), engine)
+
+    def members(self) -> list[Tier]:
+        """Return the tiers that this one holds, cheapest first: its early exits, each named after it, and itself."""
+        exits = self.engine.exits if isinstance(self.engine, HasExits) else {}
+        return [*(replace(self, name=f"{self.name}-{name}", engine=engine) for name, engine in exits.items()), self]
 
 
 def describe(folder: Path, name: str, task: Task, processor: Processor, engine: str) -> None:

@@ -53,6 +53,10 @@ class TextLengthClass:
         same: NDArray = np.asarray(ours["logits"]).argmax(axis=1) == np.asarray(theirs["logits"]).argmax(axis=1)
         return same.astype(np.float64)
 
+    def credit(self, outputs: Batch, rows: Sequence[Row]) -> NDArray:
+        right: NDArray = np.asarray(outputs["logits"]).argmax(axis=1) == self.target_of(rows)
+        return right.astype(np.float64)
+
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Measurement]:
         hits = sum(p["label"] == row[self.target] for p, row in zip(predictions, rows, strict=True))
         return [Measurement("accuracy", hits / len(rows), "", *exact_interval(hits, len(rows)), len(rows), "exact binomial interval")]

@@ -104,6 +104,11 @@ class MultiLabelTextClassification:
         agreement: NDArray = same.mean(axis=1)
         return agreement
 
+    def credit(self, outputs: Batch, rows: Sequence[Row]) -> NDArray:
+        """Return 1 where every label is right, else 0; the mean is the exact match."""
+        right: NDArray = ((np.asarray(outputs["logits"]) >= 0) == (self.target_of(rows) > 0)).all(axis=1)
+        return right.astype(np.float64)
+
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Measurement]:
         """Micro-F1, macro-F1 and the share of rows with every label right, each with a bootstrap interval."""
         true_BC = self.target_of(rows)

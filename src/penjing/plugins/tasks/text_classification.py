@@ -84,6 +84,11 @@ class TextClassification:
         same: NDArray = np.asarray(ours["logits"]).argmax(axis=1) == np.asarray(theirs["logits"]).argmax(axis=1)
         return same.astype(np.float64)
 
+    def credit(self, outputs: Batch, rows: Sequence[Row]) -> NDArray:
+        """Return 1 where the label is right, else 0; the mean is the accuracy."""
+        right: NDArray = np.asarray(outputs["logits"]).argmax(axis=1) == self.target_of(rows)
+        return right.astype(np.float64)
+
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Measurement]:
         """Accuracy with its exact interval and macro-F1 with a bootstrap interval."""
         index = {label: i for i, label in enumerate(self.labels)}

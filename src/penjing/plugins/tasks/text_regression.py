@@ -71,6 +71,11 @@ class TextRegression:
         close: NDArray = np.abs(np.asarray(ours["logits"]) - np.asarray(theirs["logits"]))[:, 0] < 1e-3
         return close.astype(np.float64)
 
+    def credit(self, outputs: Batch, rows: Sequence[Row]) -> NDArray:
+        """Return 1 minus the squared error in units of the training targets' variance; the mean is near R²."""
+        error = np.asarray(outputs["logits"], np.float64)[:, 0] - self.target_of(rows)[:, 0]
+        return 1 - error**2
+
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Measurement]:
         """R², mean absolute error and root mean squared error, each with a bootstrap interval."""
         true = np.array([_number(row.get(self.target), self.target) for row in rows])
