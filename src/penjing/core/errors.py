@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class PenjingError(Exception):
@@ -56,6 +57,8 @@ class Interrupted(PenjingError):
 
 class GateClosed(PenjingError):
     exit_code = 3
+    report: dict[str, Any] | None = None
+    """The judged report, where there is one."""
 
 
 class Refused(PenjingError):

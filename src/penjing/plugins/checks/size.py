@@ -6,6 +6,8 @@ from penjing.core.files import files_of
 from penjing.core.protocols import Subject
 from penjing.core.types import Measurement
 
+MEASURES = ("size_bytes",)
+
 
 def size(subject: Subject) -> list[Measurement]:
     total = sum(path.stat().st_size for path in files_of(subject.folder) if "measured" not in path.parts)

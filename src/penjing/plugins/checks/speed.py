@@ -9,6 +9,7 @@ import numpy as np
 from penjing.core.protocols import Subject
 from penjing.core.types import Measurement
 
+MEASURES = ("predictions_per_second", "p50_latency_ms", "p95_latency_ms")
 BATCH = 64
 SECONDS = 2.0
 """Time given to each of the two measurements, at the most."""
