@@ -9,6 +9,7 @@ import pytest
 
 from penjing.core.batching import Described, groups, rectangle, run_in_rectangles, token_ids
 from penjing.core.errors import RunFailed
+from penjing.core.files import read_json
 from penjing.core.types import NDArray, Ragged, Spec
 
 RAGGED = Ragged.of([[1] * n for n in (3, 40, 0, 7, 200, 1)], np.int32)
@@ -46,6 +47,25 @@ def test_what_an_engine_must_know_is_read_as_it_was_written(tmp_path: Path) -> N
     described = Described("logits", Spec(3, "softmax"), 1)
     described.write(tmp_path)
     assert Described.read(tmp_path) == described
+
+
+def test_exits_are_described_and_name_the_graphs(tmp_path: Path) -> None:
+    described = Described("logits", Spec(3, "softmax"), 1, 16, (2, 4))
+    described.write(tmp_path)
+    assert Described.read(tmp_path) == described
+    with pytest.raises(RunFailed, match=r"segment-1\.xml is missing"):
+        Described.with_graphs(tmp_path, ".xml", ".bin")
+    for name in ("segment-1.xml", "segment-1.bin", "segment-2.xml", "segment-2.bin", "segment-3.xml"):
+        (tmp_path / name).touch()
+    with pytest.raises(RunFailed, match=r"segment-3\.bin is missing"):
+        Described.with_graphs(tmp_path, ".xml", ".bin")
+    (tmp_path / "segment-3.bin").touch()
+    assert Described.with_graphs(tmp_path, ".xml", ".bin") == (described, [tmp_path / f"segment-{i}.xml" for i in (1, 2, 3)])
+
+
+def test_an_encoder_in_one_piece_is_described_without_a_word_of_exits(tmp_path: Path) -> None:
+    Described("logits", Spec(3, "softmax"), 1, multiplied=(96,)).write(tmp_path)
+    assert read_json(tmp_path / "engine.json") == {"outputs": {"logits": {"width": 3, "link": "softmax"}}, "pad": 1, "multiplied": [96]}
 
 
 def test_a_folder_with_nothing_to_run_is_told_by_what_it_lacks(tmp_path: Path) -> None:

@@ -139,10 +139,25 @@ def test_a_learner_learns_exports_and_answers_the_same_from_its_export(name: str
         describe(place, "x", task, processor, learner_of.open(place / "learnt").export(place / "engine"))
         theirs = learner.run(processor.encode(rows))
         ours = Tier.open(place).outputs(rows)
+        assert Tier.open(place).work(rows) > 0, "tiers are put in order by it"
         for output, spec in task.outputs.items():
             assert np.asarray(ours[output]).shape == (len(rows), spec.width)
             # Two runtimes sum float32 in different orders.
             np.testing.assert_allclose(ours[output], theirs[output], atol=2e-4)
+
+
+@pytest.mark.parametrize("name", plugins.names("learners"))
+def test_a_learner_learns_from_shares_of_classes_as_a_pupil_does(name: str, tiny_model: Path, tmp_path: Path) -> None:
+    learner_of, section = plugins.load("learners", name), plugins.options("learners", name)
+    options = section(**({"model": str(tiny_model)} if "model" in section.model_fields else {}))
+    task, rows = made("text-length-class" if name == "midpoint" else "text-classification")
+    processor_of = plugins.load("processors", learner_of.processor)
+    processor = processor_of(**processor_of.options_from(rows, ["text"], options.resolved()))
+    shares = np.eye(next(iter(task.outputs.values())).width, dtype=np.float32)[task.target_of(rows)] * 0.8 + 0.05
+    examples = Examples(processor.encode(rows), shares)
+    learner = learner_of.create(options, task.outputs)
+    learner.fit(examples, examples, Fitting(0, Silent(), tmp_path, tmp_path))
+    assert np.isfinite(np.asarray(learner.run(processor.encode(rows))["logits"])).all()
 
 
 @pytest.mark.parametrize("name", plugins.names("sources"))
@@ -185,7 +200,7 @@ def test_one_file_each_in_a_folder_of_ones_own_is_picked_up(tmp_path: Path) -> N
     for name in ("text-length-class", "lengths", "threshold", "midpoint"):
         assert f"[{name}] PASSED" in done.stdout
     data = tmp_path / "sizes.csv"
-    data.write_text("text,size\n" + "".join(f"{'word ' * n}{n},{'long' if n > 20 else 'short'}\n" for n in range(1, 60)))
+    data.write_text("text,size\n" + "".join(f"{'word ' * (n % 40)}{n},{'long' if n % 40 > 19 else 'short'}\n" for n in range(400)))
     run = [sys.executable, "-m", "penjing", "run", str(data), "--target", "size", "--tier", "midpoint", "--run", str(tmp_path / "run")]
     done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
+from penjing.core.statistics import probabilities
 from penjing.core.types import Link, NDArray
 from penjing.training import heads
 
@@ -32,6 +33,41 @@ def test_the_gradient_is_the_slope_of_the_loss(link: Link) -> None:
         return heads.loss_and_gradient(flat.reshape(3, 6), X_NH, y, 0.1, link)[1].ravel()
 
     assert check_grad(loss, gradient, start.ravel()) < 1e-5  # the error of a forward difference of step 1e-8
+
+
+def test_the_gradient_for_shares_is_the_slope_of_the_loss() -> None:
+    shares = RANDOM.dirichlet(np.ones(3), 40).astype(np.float32)
+    start = RANDOM.normal(size=(3, 6))
+
+    def loss(flat: NDArray) -> float:
+        return heads.loss_and_gradient(flat.reshape(3, 6), X_NH, shares, 0.1, "softmax")[0]
+
+    def gradient(flat: NDArray) -> NDArray:
+        return heads.loss_and_gradient(flat.reshape(3, 6), X_NH, shares, 0.1, "softmax")[1].ravel()
+
+    assert check_grad(loss, gradient, start.ravel()) < 1e-5
+
+
+def test_whole_shares_are_learnt_as_the_classes_they_are() -> None:
+    y, held_out = target("softmax"), target("softmax", 5)
+    of_classes = heads.learn(X_NH, y, X_NH[:5], held_out, 3, "softmax")
+    of_shares = heads.learn(X_NH, np.eye(3, dtype=np.float32)[y], X_NH[:5], np.eye(3, dtype=np.float32)[held_out], 3, "softmax")
+    assert np.allclose(of_shares.weight, of_classes.weight, atol=1e-9)
+    assert of_shares.l2 == of_classes.l2
+
+
+def test_a_pupil_of_shares_is_unsure_where_its_teacher_is() -> None:
+    shares = np.full((40, 3), (0.5, 0.3, 0.2), np.float32)
+    head = heads.learn(X_NH, shares, X_NH, shares, 3, "softmax")
+    assert np.allclose(probabilities(head.logits(X_NH), "softmax"), shares, atol=1e-3)  # L-BFGS stops at a gradient of 1e-5
+
+
+def test_what_is_taught_is_half_the_answer_and_half_the_truth() -> None:
+    zeros = np.zeros((2, 2))
+    assert heads.taught(zeros, np.array([0, 1]), "softmax").tolist() == [[0.75, 0.25], [0.25, 0.75]]
+    assert heads.taught(zeros, np.array([[1, 0], [0.5, 0.5]]), "softmax").tolist() == [[0.75, 0.25], [0.5, 0.5]]
+    assert heads.taught(zeros, np.array([[1, 0], [1, 1]]), "sigmoid").tolist() == [[0.75, 0.25], [0.75, 0.75]]
+    assert heads.taught(zeros + 3, np.ones((2, 2)), "identity").tolist() == [[3, 3], [3, 3]]
 
 
 def test_for_squared_error_it_is_ridge_regression() -> None:

@@ -28,22 +28,48 @@ class Described:
     output: str
     spec: Spec
     pad: int
+    hidden: int = 0
+    """Units of the state between two segments; only told where there are early exits."""
+    exits: tuple[int, ...] = ()
+    """Depths, in layers, after which there is an early exit; empty for an encoder in one piece."""
+
+    multiplied: tuple[int, ...] = ()
+    """Multiplications that a token takes in each graph."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The names, without their endings, of the files of graphs: one, or one a segment."""
+        return tuple(f"segment-{i + 1}" for i in range(len(self.exits) + 1)) if self.exits else ("model",)
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "engine.json", {"outputs": {self.output: asdict(self.spec)}, "pad": self.pad})
+        told = {"outputs": {self.output: asdict(self.spec)}, "pad": self.pad, "multiplied": self.multiplied}
+        write_json(folder / "engine.json", told | ({"hidden": self.hidden, "exits": self.exits} if self.exits else {}))
 
     @classmethod
     def read(cls, folder: Path, *files: str) -> Described:
         """Read what `write` wrote. Raises RunFailed where it, or one of the `files` that the engine reads, is missing or broken."""
-        for name in ("engine.json", *files):
-            if not (folder / name).is_file():
-                raise RunFailed(f"{folder} holds nothing to run: {name} is missing. Export the tier again.")
+        present(folder, "engine.json", *files)
         try:
             described = read_json(folder / "engine.json")
             ((output, spec),) = described["outputs"].items()
-            return cls(output, Spec(**spec), int(described["pad"]))
-        except (KeyError, TypeError, ValueError) as error:
+            exits, multiplied = (tuple(map(int, described.get(name, ()))) for name in ("exits", "multiplied"))
+            return cls(output, Spec(**spec), int(described["pad"]), int(described.get("hidden", 0)), exits, multiplied)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunFailed(f"{folder / 'engine.json'} does not describe an engine: {error!r}. Export the tier again.") from error
+
+    @classmethod
+    def with_graphs(cls, folder: Path, *endings: str) -> tuple[Described, list[Path]]:
+        """Read `engine.json` and return with it the file of each graph (the first of the `endings`, all of which must be there)."""
+        described = cls.read(folder)
+        present(folder, *(stem + ending for stem in described.stems for ending in endings))
+        return described, [folder / f"{stem}{endings[0]}" for stem in described.stems]
+
+
+def present(folder: Path, *files: str) -> None:
+    """Raise RunFailed where one of the `files` is missing from `folder`."""
+    for name in files:
+        if not (folder / name).is_file():
+            raise RunFailed(f"{folder} holds nothing to run: {name} is missing. Export the tier again.")
 
 
 def token_ids(batch: Batch) -> Ragged:

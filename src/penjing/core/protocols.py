@@ -81,6 +81,9 @@ class Predictor(Protocol):
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
         """Return one prediction a row; its "tier" says what answered."""
 
+    def warm(self) -> None:
+        """Answer the task's example with everything that could be asked, so that no request waits for a file or a shape."""
+
 
 class Processor(Protocol):
     """Rows → batch, with options learnt from training rows only. A frozen dataclass; the same bytes in training and serving."""
@@ -100,6 +103,9 @@ class Engine(Protocol):
         """Open what a learner exported into `folder`. Runs no code from it and reads no pickle."""
 
     def run(self, batch: Batch) -> Batch: ...
+
+    def work(self, batch: Batch) -> float:
+        """Return about how many multiplications `run` takes: by it, and not by the clock, tiers are put in order."""
 
 
 @runtime_checkable

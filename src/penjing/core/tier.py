@@ -25,6 +25,8 @@ class Tier:
     task: Task
     processor: Processor
     engine: Engine
+    whole: str = ""
+    """Of an early exit, the tier that it is part of: what it computed can be gone on with there."""
 
     def outputs(self, rows: Sequence[Row]) -> Batch:
         return self.engine.run(self.processor.encode(rows))
@@ -38,6 +40,9 @@ class Tier:
             prediction["tier"] = self.name
         return predictions
 
+    def warm(self) -> None:
+        self.outputs([self.task.example])
+
     @classmethod
     def open(cls, folder: Path) -> Tier:
         """Open a tier that `describe` and an engine's export wrote. Runs no code from it."""
@@ -48,10 +53,19 @@ class Tier:
         engine = plugins.load("engines", described["engine"]).open(folder / "engine")
         return cls(described["name"], unpacked("tasks", described["task"]), unpacked("processors", described["processor"]), engine)
 
+    def work(self, rows: Sequence[Row]) -> float:
+        """Return the multiplications that a row like `rows` takes."""
+        return self.engine.work(self.processor.encode(rows)) / max(len(rows), 1)
+
     def members(self) -> list[Tier]:
         """Return the tiers that this one holds, cheapest first: its early exits, each named after it, and itself."""
         exits = self.engine.exits if isinstance(self.engine, HasExits) else {}
-        return [*(replace(self, name=f"{self.name}-{name}", engine=engine) for name, engine in exits.items()), self]
+        return [*(replace(self, name=f"{self.name}@{name}", engine=engine, whole=self.name) for name, engine in exits.items()), self]
+
+
+def whole_of(member: str) -> str:
+    """Return the name of the tier that `member`, a tier or an early exit of one, lies in."""
+    return member.partition("@")[0]
 
 
 def describe(folder: Path, name: str, task: Task, processor: Processor, engine: str) -> None:

@@ -1,7 +1,8 @@
 """A Hugging Face encoder, mean-pooled, with a linear head: opened, run and written. Knows no rows, no learning and no plugin.
 
-A folder of it: `config.json` and `model.safetensors` (the encoder, as Hugging Face lays it out), `head.safetensors`, and `engine.json`
-(the output, and the id to pad with). No code from a folder is run, and no pickle is read.
+A folder of it: `config.json` and `model.safetensors` (the encoder, as Hugging Face lays it out), `head.safetensors`, `exits.safetensors`
+(where there are early exits: their heads), and `engine.json` (the output, the id to pad with, and the depths of the exits). No code from a
+folder is run, and no pickle is read.
 
 Shapes: B rows, T tokens, H hidden units, W width of the output.
 """
@@ -21,9 +22,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from penjing.core.batching import Described, run_in_rectangles, token_ids
+from penjing.core.batching import Described, present
 from penjing.core.errors import RunFailed
-from penjing.core.types import Batch, NDArray, Spec
+from penjing.core.segments import Chain
+from penjing.core.types import NDArray, Spec
+from penjing.training.segments import Part, TorchSegment, Whole, multiplied, parts, pooled
 
 
 class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy here
@@ -34,6 +37,7 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy h
         ((self.output, self.spec),) = outputs.items()
         self.body = body
         self.head = nn.Linear(body.config.hidden_size, self.spec.width)
+        self.exits: dict[int, Any] = {}  # heads by depth, the shallowest first; not among the parameters, since they are learnt after all these
         self.eval()  # also while learning: dropout costs time for its random numbers, and a resumed run would have to draw the same ones
 
     def forward(self, input_ids: Any, attention_mask: Any) -> Any:
@@ -41,9 +45,7 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy h
 
     def pooled(self, input_ids: Any, attention_mask: Any) -> Any:
         """Return (B, H) float32: the mean over real tokens of the last hidden state."""
-        hidden_BTH = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
-        mask_BT1 = attention_mask.unsqueeze(-1).to(hidden_BTH.dtype)
-        return (hidden_BTH * mask_BT1).sum(1) / mask_BT1.sum(1)
+        return pooled(self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask)
 
     @property
     def pad(self) -> int:
@@ -51,34 +53,43 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not typed for mypy h
         pad = getattr(self.body.config, "pad_token_id", None)
         return 0 if pad is None else int(pad)
 
-    def run(self, batch: Batch) -> Batch:
-        """Return {output: (B, W) float32}. Thread-safe."""
+    @property
+    def parts(self) -> list[Part | Whole]:
+        """The encoder cut at its exits."""
+        return parts(self.body, self.exits, self.head)
 
-        def logits(ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
-            with torch.inference_mode():
-                result: NDArray = self(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT)).numpy()
-            return result
-
-        return {self.output: run_in_rectangles(token_ids(batch), self.spec.width, self.pad, logits)}
+    @property
+    def chain(self) -> Chain:
+        """What answers batches: the whole, and in it the exits. Thread-safe."""
+        return Chain(self.described, [TorchSegment(part) for part in self.parts])
 
     def set_head(self, weight_WH: NDArray, bias_W: NDArray) -> None:
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(weight_WH.astype(np.float32)))
-            self.head.bias.copy_(torch.from_numpy(bias_W.astype(np.float32)))
+        _fill(self.head, weight_WH, bias_W)
+
+    def set_exits(self, heads: Mapping[int, tuple[NDArray, NDArray]]) -> None:
+        """Take these early exits: depth in layers → weight (W, H) and bias (W,)."""
+        self.exits = {depth: nn.Linear(self.head.in_features, self.spec.width) for depth in sorted(heads)}
+        for depth, head in self.exits.items():
+            _fill(head, *heads[depth])
 
     def save(self, folder: Path) -> None:
         """Write the folder that `opened` opens."""
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
             self.body.save_pretrained(folder, safe_serialization=True)
-        save_file({"weight": self.head.weight.detach(), "bias": self.head.bias.detach()}, folder / "head.safetensors")
+        save_file({name: tensor.detach() for name, tensor in self.head.state_dict().items()}, folder / "head.safetensors")
+        if self.exits:
+            held = {f"{depth}.{name}": tensor.detach() for depth, head in self.exits.items() for name, tensor in head.state_dict().items()}
+            save_file(held, folder / "exits.safetensors")
         for path in folder.glob("*.safetensors"):
             path.chmod(0o644)  # safetensors writes for the owner alone, and a package is read by others
-        self.describe(folder)
+        self.described.write(folder)
 
-    def describe(self, folder: Path) -> None:
-        """Write `engine.json`: what an engine must know beside the weights."""
-        Described(self.output, self.spec, self.pad).write(folder)
+    @property
+    def described(self) -> Described:
+        """What an engine must know beside the weights."""
+        hidden = self.head.in_features if self.exits else 0
+        return Described(self.output, self.spec, self.pad, hidden, tuple(self.exits), tuple(multiplied(part) for part in self.parts))
 
 
 def pretrained(folder: Path, outputs: Mapping[str, Spec]) -> Encoder:
@@ -93,7 +104,17 @@ def opened(folder: Path) -> Encoder:
     described = Described.read(folder, "config.json", "model.safetensors", "head.safetensors")
     encoder = Encoder(_body(folder), {described.output: described.spec})
     encoder.head.load_state_dict(load_file(folder / "head.safetensors"))
+    if described.exits:
+        present(folder, "exits.safetensors")
+        held = load_file(folder / "exits.safetensors")
+        encoder.set_exits({depth: (held[f"{depth}.weight"].numpy(), held[f"{depth}.bias"].numpy()) for depth in described.exits})
     return encoder
+
+
+def _fill(head: Any, weight_WH: NDArray, bias_W: NDArray) -> None:
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight_WH.astype(np.float32)))
+        head.bias.copy_(torch.from_numpy(bias_W.astype(np.float32)))
 
 
 def _body(folder: Path) -> Any:

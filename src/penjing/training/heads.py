@@ -40,7 +40,10 @@ class Head:
 
 
 def learn(features_NH: NDArray, target: NDArray, validation_NH: NDArray, validation_target: NDArray, width: int, link: Link) -> Head:
-    """Return the head with the least validation loss on the path of L2 candidates, each started from the one before."""
+    """Return the head with the least validation loss on the path of L2 candidates, each started from the one before.
+
+    Targets: (N,) int64 classes or (N, W) shares of the classes for softmax, (N, W) otherwise.
+    """
     mean_H = features_NH.mean(axis=0, dtype=np.float64)
     scale_H = features_NH.std(axis=0, dtype=np.float64) + 1e-6
     x_NH = (features_NH - mean_H) / scale_H
@@ -71,12 +74,27 @@ def loss_and_gradient(parameters_WH1: NDArray, x_NH: NDArray, target: NDArray, l
     logits_NW = x_NH @ weight_WH.T + bias_W
     residual_NW = probabilities(logits_NW, link)
     if link == "softmax":
-        residual_NW[np.arange(len(target)), target] -= 1
+        if target.ndim == 1:
+            residual_NW[np.arange(len(target)), target] -= 1
+        else:
+            residual_NW -= target
         residual_NW /= len(target)
     else:
         residual_NW = (residual_NW - target) * ((2 if link == "identity" else 1) / target.size)
     gradient = np.concatenate([residual_NW.T @ x_NH + l2 * weight_WH, residual_NW.sum(axis=0)[:, None]], axis=1)
     return mean_loss(logits_NW, target, link) + l2 / 2 * float((weight_WH**2).sum()), gradient
+
+
+def taught(logits_NW: NDArray, target: NDArray, link: Link) -> NDArray:
+    """Return what a pupil learns: half a teacher's answer (`logits_NW`) and half the target; for identity the teacher's value alone.
+
+    (N, W) float32. Distillation at temperature 1 (Hinton, Vinyals and Dean 2015, section 2).
+    """
+    if link == "identity":
+        return logits_NW.astype(np.float32)
+    truth_NW = np.eye(logits_NW.shape[1])[target] if target.ndim == 1 else np.asarray(target)
+    mixed_NW: NDArray = (probabilities(logits_NW, link) + truth_NW) / 2
+    return mixed_NW.astype(np.float32)
 
 
 def _fitted(start: NDArray, x_NH: NDArray, target: NDArray, l2: float, link: Link) -> NDArray:

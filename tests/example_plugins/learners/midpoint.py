@@ -47,8 +47,10 @@ class Midpoint:
 
     def fit(self, examples: Examples, validation: Examples, fitting: Fitting) -> None:
         lengths = np.asarray(examples.inputs["lengths"]).max(axis=1)
-        means = [float(lengths[examples.target == c].mean()) for c in (0, 1)]
-        self.threshold = means[0] + self.options.share * (means[1] - means[0])
+        # A pupil's target is the share of each class, (N, 2), in place of the class itself.
+        shares = examples.target if examples.target.ndim == 2 else np.eye(2)[examples.target]
+        short, long = (lengths @ shares) / shares.sum(axis=0)
+        self.threshold = float(short + self.options.share * (long - short))
 
     def run(self, batch: Batch) -> Batch:
         above_B1 = np.asarray(batch["lengths"]).max(axis=1, keepdims=True) - self.threshold

@@ -1,39 +1,83 @@
-"""Runs `model.onnx` over token ids with ONNX Runtime on the CPU. Knows neither torch nor texts.
+"""Runs `model.onnx`, or its segments, over token ids with ONNX Runtime on the CPU. Knows neither torch nor texts.
 
-Shapes: B examples, T tokens, W width of the output.
+Shapes: R rows in a rectangle, T tokens, H hidden units, W width of the output.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import onnxruntime
 
-from penjing.core.batching import Described, run_in_rectangles, token_ids
+from penjing.core import plugins
+from penjing.core.batching import Described
 from penjing.core.machine import Machine
+from penjing.core.segments import Chain
 from penjing.core.types import Batch, NDArray
 
 onnxruntime.disable_telemetry_events()  # on by default in Microsoft's Windows builds
 
 
 class OnnxRuntime:
-    def __init__(self, folder: Path) -> None:
-        self._described = Described.read(folder, "model.onnx")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = Machine.here().cores
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
-        return cls(folder)
+        described, graphs = Described.with_graphs(folder, ".onnx")
+        return cls(Chain(described, [_Graph(path) for path in graphs]))
+
+    @property
+    def exits(self) -> Mapping[str, Self]:
+        return {name: type(self)(chain) for name, chain in self._chain.exits.items()}
 
     def run(self, batch: Batch) -> Batch:
-        told = self._described
-        return {told.output: run_in_rectangles(token_ids(batch), told.spec.width, told.pad, self._rectangle)}
+        return self._chain.run(batch)
 
-    def _rectangle(self, ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
-        result: NDArray = self._session.run([self._described.output], {"input_ids": ids_BT, "attention_mask": mask_BT})[0]
-        return result
+    def work(self, batch: Batch) -> float:
+        return self._chain.work(batch)
+
+    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
+        """Raises MissingLibrary without onnx, which serving does not need."""
+        return self._chain.layers(batch)
+
+
+class _Graph:
+    """A segment: its outputs are the logits and, but for the last one, the state."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._session = path, _session(path)
+        self._entering, self._mask = (one.name for one in self._session.get_inputs())
+
+    def run(self, entering: NDArray, mask_RT: NDArray) -> list[NDArray]:
+        found: list[NDArray] = self._session.run(None, {self._entering: entering, self._mask: mask_RT})
+        return found
+
+    def steps(self, entering: NDArray, mask_RT: NDArray) -> Iterator[tuple[str, NDArray]]:
+        names, session = self._looked_into
+        found = session.run([*names, session.get_outputs()[0].name], {self._entering: entering, self._mask: mask_RT})
+        yield from zip([*names, "head"], found, strict=True)
+
+    @cached_property
+    def _looked_into(self) -> tuple[list[str], Any]:
+        """The steps before the head, and a session that tells them."""
+        try:
+            import onnx
+        except ModuleNotFoundError as error:
+            raise plugins.missing(error, "comparison of layers in onnx-runtime") from error
+        model = onnx.load(self._path)
+        held = {output.name for output in model.graph.output}
+        names = [name for node in model.graph.node for name in node.output if name.startswith(("embeddings", "layer ", "pooled"))]
+        model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in held)
+        return names, _session(model.SerializeToString())
+
+
+def _session(model: Path | bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = Machine.here().cores
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -14,6 +14,7 @@ Shapes: B rows, G groups, N features of all rows together, F features of the mod
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,16 @@ class SparseLinear:
 
     def run(self, batch: Batch) -> Batch:
         return {self.output: self.rows(batch) @ self.weights + self.bias}
+
+    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
+        """Yield the values of the features that the model knows (N,), their weighted sums (B, C), and these with the bias (B, C)."""
+        rows = self.rows(batch)
+        yield "feature values", rows.data
+        yield "weighted sums", rows @ self.weights
+        yield self.output, rows @ self.weights + self.bias
+
+    def work(self, batch: Batch) -> float:
+        return float(len(cast(Ragged, batch["features"]).values) * len(self.bias))
 
     def rows(self, batch: Batch) -> csr_array:
         """Return the rows of `batch` as the model sees them: (B, F) float32, each of length 1."""

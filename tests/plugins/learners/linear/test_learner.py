@@ -17,7 +17,7 @@ from penjing.core import plugins
 from penjing.core.errors import Interrupted, PlanError, RunFailed
 from penjing.core.examples import Examples
 from penjing.core.machine import Machine
-from penjing.core.protocols import Fitting, Progress, Silent
+from penjing.core.protocols import Fitting, HasLayers, Progress, Silent
 from penjing.core.types import NDArray, Row, Spec, take
 from penjing.plugins.learners.linear.learner import Linear
 
@@ -73,6 +73,20 @@ def test_a_number_is_learnt() -> None:
     learner = learnt(encoded(rows[:300], target[:300]), outputs={"logits": Spec(1, "identity")})
     left = logits(learner, encoded(rows[300:], target[300:])) - target[300:]
     assert np.square(left).mean() < 0.3 * target[300:].var()
+
+
+@pytest.mark.parametrize("held_out", [0, 60, 600])
+def test_a_pupil_learns_the_shares_that_it_is_taught(held_out: int) -> None:
+    """Every answer is held to be 80 % sure; a pupil that took it for certain would be surer."""
+
+    def shares(examples: Examples) -> Examples:
+        return Examples(examples.inputs, np.where(np.eye(2)[examples.target] > 0, 0.8, 0.2).astype(np.float32))
+
+    validation = Examples(*encoded(*reviews(600, 2)).batch(np.arange(held_out)))
+    learner = learnt(shares(encoded(*reviews(2000))), shares(validation) if held_out else validation)
+    said = logits(learner, TEST)
+    assert (said.argmax(1) == TEST.target).mean() > 0.97
+    assert (1 / (1 + np.exp(-np.abs(said[:, 0] - said[:, 1])))).mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_probabilities_are_calibrated() -> None:
@@ -192,6 +206,14 @@ def test_progress_ends_at_what_was_promised() -> None:
         counts = Counts()
         learnt(TRAIN, validation, progress=counts)
         assert counts.done == counts.total > 0
+
+
+def test_it_can_be_looked_into_step_by_step_as_its_engine_can() -> None:
+    learner = learnt(TRAIN)
+    assert isinstance(learner, HasLayers)
+    steps = [(name, values.tobytes()) for name, values in learner.layers(TEST.inputs)]
+    assert steps == [(name, values.tobytes()) for name, values in learner.engine.layers(TEST.inputs)]
+    assert len(dict(steps)) > 1
 
 
 def test_before_fit_it_says_so() -> None:

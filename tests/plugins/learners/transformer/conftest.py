@@ -79,3 +79,19 @@ def fit(tiny_bert: Path) -> Fit:
 @pytest.fixture(scope="session")
 def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     return lambda **fields: Run(tmp_path_factory.mktemp("run"), **fields)
+
+
+@pytest.fixture(scope="session")
+def deep(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Fit:
+    """The same over a random BERT of four layers, which has room for exits."""
+    import shutil
+
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("models") / "deep-bert"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(BertConfig.from_pretrained(tiny_bert, num_hidden_layers=4)).save_pretrained(folder)
+    shutil.copy(tiny_bert / "tokenizer.json", folder)
+    return Fit(folder)

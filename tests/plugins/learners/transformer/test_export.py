@@ -50,6 +50,18 @@ def test_every_runtime_gives_the_learners_own_answers(export: tuple[str, Path, A
     assert np.abs(export[2].run(batch)["logits"] - Transformer.open(saved).run(batch)["logits"]).max() < TOLERANCE
 
 
+def test_every_runtime_can_be_looked_into_and_shows_the_learners_own_steps(export: tuple[str, Path, Any], saved: Path) -> None:
+    random = np.random.default_rng(0)
+    batch = {"input_ids": Ragged.of([random.integers(4, 40, n) for n in (1, 2, 64, 7, 33, 0, 64, 8)], np.int32)}
+    steps, expected = list(export[2].layers(batch)), list(Transformer.open(saved).layers(batch))
+    assert [name for name, _ in steps] == ["embeddings", "layer 1", "layer 2", "pooled", "head"]
+    for (name, values), (same, wanted) in zip(steps, expected, strict=True):
+        assert name == same
+        assert np.abs(values - wanted).max() < TOLERANCE
+    assert np.array_equal(steps[-1][1].argmax(1), export[2].run(batch)["logits"].argmax(1))
+    assert not export[2].exits
+
+
 def test_a_row_is_answered_alike_in_any_company_and_from_any_thread(export: tuple[str, Path, Any], fit: Any) -> None:
     engine = export[2]
     ids = fit.examples(30, 3).inputs["input_ids"]

@@ -80,6 +80,31 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, tiny_bert: Path, 
         plan(ENGLISH, folder)
 
 
+@pytest.mark.parametrize("exits", [[0], [2], [-1], [1, 1], [6, 1]])
+def test_exits_that_the_layers_do_not_allow_are_refused(tiny_bert: Path, exits: list[int]) -> None:
+    with pytest.raises(PlanError, match=r"which has 2 layers\. Give depths that rise, from 1 to 1, such as exits: \[1\]"):
+        plan(ENGLISH, tiny_bert, exits=exits)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"model_type": "distilbert"}, "family 'distilbert', which cannot answer early here; these can: bert"), ({"num_hidden_layers": 1}, "one layer")],
+)
+def test_exits_of_a_model_that_cannot_have_them_are_refused(tmp_path: Path, tiny_bert: Path, changed: dict[str, Any], said: str) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny_bert, folder)
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changed))
+    assert plan(ENGLISH, folder).seconds > 0
+    with pytest.raises(PlanError, match=said):
+        plan(ENGLISH, folder, exits=[1])
+
+
+def test_exits_cost_another_reading_after_fine_tuning_and_their_states_on_disk(tiny_bert: Path) -> None:
+    machine = Machine("test", 2, 1 << 34, False)
+    without, with_exits = (plan(ENGLISH, "all-MiniLM-L6-v2", machine, 10_000, tune="full", exits=exits) for exits in ([], [2, 4]))
+    assert with_exits.disk_bytes - without.disk_bytes == 4 * 384 * 10_000 * 2
+
+
 def test_a_broken_config_is_named(tmp_path: Path, tiny_bert: Path) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(tiny_bert, folder)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.special import expit
 
 from penjing.core.types import Link, NDArray, Spec
+from penjing.training.losses import residual_of
 
 _TINY = 1e-8
 """Squared gradient that every feature starts with; only keeps the first step from dividing by zero."""
@@ -44,7 +44,7 @@ class RowsOfBatch:
     rows: csr_array
     """(B, U) float32."""
     target: NDArray
-    """(B,) int64 or (B, C) float32."""
+    """(B,) int64, or (B, C) float32: shares of the classes for softmax."""
 
 
 def batches_of(rows: csr_array, target: NDArray, chosen: NDArray, seed: int) -> list[RowsOfBatch]:
@@ -92,30 +92,3 @@ def _step(batch: RowsOfBatch, weights: NDArray, bias: NDArray, squares: NDArray,
     own -= gradient
     weights[batch.features] = own
     bias -= np.float32(rate * _BIAS_RATE) * residual.sum(0)
-
-
-def residual_of(logits: NDArray, target: NDArray, link: Link) -> NDArray:
-    """Return (B, C) float32, the gradient by the logits of the mean over rows of the loss: cross-entropy in nats (summed over the C answers
-    for sigmoid), or half the squared error, summed.
-    """
-    if link == "softmax":
-        residual: NDArray = np.exp(logits - logits.max(axis=1, keepdims=True))
-        residual /= residual.sum(axis=1, keepdims=True)
-        residual[np.arange(len(target)), target] -= 1
-    else:
-        residual = (expit(logits) if link == "sigmoid" else logits) - target
-    residual /= np.float32(len(target))
-    return residual
-
-
-def prior(target: NDArray, spec: Spec) -> NDArray:
-    """Return the (C,) float32 logits of a model that knows no features."""
-    n = len(target)
-    if spec.link == "softmax":
-        logits: NDArray = np.log((np.bincount(target, minlength=spec.width) + 1) / (n + spec.width))
-    elif spec.link == "sigmoid":
-        share = (target.sum(0, dtype=np.float64) + 0.5) / (n + 1)
-        logits = np.log(share / (1 - share))
-    else:
-        logits = target.mean(0, dtype=np.float64)
-    return logits.astype(np.float32)

@@ -21,7 +21,7 @@ from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
-from penjing.core.types import Batch, Estimate, Ragged, Row, Spec
+from penjing.core.types import Batch, Estimate, NDArray, Ragged, Row, Spec
 from penjing.plugins.learners.linear import options as settings
 from penjing.plugins.learners.linear.descent import Settings
 from penjing.plugins.learners.linear.search import ENOUGH, FEW, FOLDS, Data, learn, rates_for
@@ -95,6 +95,10 @@ class Linear:
         outputs: Batch = self._learnt().run(batch)
         return outputs
 
+    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
+        """Yield the steps of the engine that runs what was learnt, by name."""
+        yield from self._learnt().layers(batch)
+
     def _learnt(self) -> Any:
         if self.engine is None:
             raise RunFailed("The linear tier has not learnt yet. Call fit first.")
@@ -104,7 +108,8 @@ class Linear:
         """Learn from `examples`. A killed fit starts again and comes to the same weights."""
         engine = self._untaught(examples)
         rows = vstack([*_designs(engine, examples), *_designs(engine, validation)], format="csr")
-        data = Data(rows, np.concatenate([examples.target, validation.target]), len(examples), self.spec)
+        held_out = validation.target.reshape(len(validation), *examples.target.shape[1:]).astype(examples.target.dtype)
+        data = Data(rows, np.concatenate([examples.target, held_out]), len(examples), self.spec)
         rate = None if self.options.learning_rate == "auto" else self.options.learning_rate
         weights, bias = learn(data, rate, Settings(0.0, self.options.l2, self.options.epochs, fitting.seed), fitting.progress)
         self.engine = replace(engine, weights=weights, bias=bias)

@@ -8,7 +8,6 @@ Shapes: n training rows, m held-out rows, F features, C numbers a row.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +15,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array
 
 from penjing.core.errors import Interrupted
 from penjing.core.machine import Machine
 from penjing.core.protocols import Progress
-from penjing.core.statistics import mean_loss
 from penjing.core.types import NDArray, Spec
-from penjing.plugins.learners.linear.descent import Settings, batches_of, descend, prior
+from penjing.plugins.learners.linear.descent import Settings, batches_of, descend
+from penjing.training.losses import prior, scaled
 
 RATES = (0.3, 1.0)
 RATES_OF_FEW = (0.1, *RATES)
@@ -34,8 +32,6 @@ ENOUGH = 500
 FOLDS = 5
 FEW = 5000
 """Up to here every training row is held out once; of more, every tenth is."""
-_LEAST, _MOST = 0.2, 10.0
-"""Bounds of the scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,7 @@ class Data:
     rows: csr_array
     """(n + m, F) float32: training rows, then validation rows."""
     target: NDArray
+    """(n + m,) int64, or (n + m, C) float32: shares of the classes for softmax."""
     n: int
     spec: Spec
 
@@ -135,9 +132,4 @@ def _scale(data: Data, splits: Sequence[Split], models: Sequence[_Model]) -> tup
     signal = np.concatenate([model.signal for model in models])
     bias = np.concatenate([np.tile(model.bias, (len(model.signal), 1)) for model in models])
     target = np.concatenate([data.target[split.watched] for split in splits])
-
-    def loss(log: float) -> float:
-        return mean_loss(signal * math.exp(log) + bias, target, data.spec.link)
-
-    found = minimize_scalar(loss, bounds=(math.log(_LEAST), math.log(_MOST)), method="bounded")
-    return math.exp(found.x), float(found.fun)
+    return scaled(signal, bias, target, data.spec.link)

@@ -1,11 +1,11 @@
-"""The transformer tier: any Hugging Face encoder, mean-pooled, with a linear head, frozen or fine-tuned.
+"""The transformer tier: any Hugging Face encoder, mean-pooled, with a linear head, frozen or fine-tuned, and with early exits when asked.
 
 Planning stays light: torch and transformers are imported by what learns, runs and exports, not by what plans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -13,11 +13,12 @@ from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
-from penjing.core.types import Batch, Estimate, Row, Spec
+from penjing.core.types import Batch, Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.transformer import options as settings
 from penjing.plugins.learners.transformer import planning
 
 if TYPE_CHECKING:
+    from penjing.core.segments import Chain
     from penjing.training.encoder import Encoder
 
 
@@ -28,6 +29,7 @@ class Transformer:
     def __init__(self, options: settings.Options, outputs: Mapping[str, Spec]) -> None:
         self.options, self.outputs = options, outputs
         self._encoder: Encoder | None = None
+        self._exit = ""
 
     @classmethod
     def plan(
@@ -50,6 +52,10 @@ class Transformer:
         return learner
 
     @property
+    def exits(self) -> Mapping[str, Self]:
+        return {} if self._encoder is None or self._exit else {name: self._stopping(name) for name in self.encoder.chain.exits}
+
+    @property
     def encoder(self) -> Encoder:
         """What was learnt. Raises ValueError before it is."""
         if self._encoder is None:
@@ -62,7 +68,10 @@ class Transformer:
         self._encoder = learnt(self.options, self.outputs, examples, validation, fitting)
 
     def run(self, batch: Batch) -> Batch:
-        return self.encoder.run(batch)
+        return self._chain.run(batch)
+
+    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
+        return self._chain.layers(batch)
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder)
@@ -73,3 +82,13 @@ class Transformer:
 
         exported(self.encoder, folder, self.options.runtime)
         return self.options.runtime
+
+    @property
+    def _chain(self) -> Chain:
+        chain = self.encoder.chain
+        return chain.exits[self._exit] if self._exit else chain
+
+    def _stopping(self, name: str) -> Self:
+        learner = type(self)(self.options, self.outputs)
+        learner._encoder, learner._exit = self._encoder, name
+        return learner

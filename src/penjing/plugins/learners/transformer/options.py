@@ -21,6 +21,8 @@ class Options(Section):
     """Times that fine-tuning goes through the training rows; the best by validation loss is kept. Only with tune: full."""
     learning_rate: float = Field(default=2e-5, gt=0, le=1)
     """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. Only with tune: full."""
+    exits: list[int] = Field(default_factory=list)
+    """Depths, in layers, at which a head answers early, rising: [2, 4] of six. Each becomes a tier of its own, and the next goes on from it."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Rows in one step of fine-tuning. Only with tune: full."""
     max_tokens: int = Field(default=256, ge=8, le=131072)

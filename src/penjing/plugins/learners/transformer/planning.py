@@ -31,6 +31,8 @@ _LIBRARIES_BYTES = 700 << 20
 _LIBRARIES = {"openvino-runtime": ("openvino",), "onnx-runtime": ("onnx", "onnxscript", "onnxruntime"), "torch-runtime": ()}
 _COUNT_FROM_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 """Families whose first position is numbered one after the padding id."""
+_CUT = ("bert", "camembert", "data2vec-text", "electra", "ernie", "roberta", "xlm-roberta")
+"""Families that compute one layer after the other over a mask, so that one can stop and go on."""
 
 
 def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int) -> Estimate:
@@ -42,6 +44,7 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     described = models.config(folder)
     _check_family(options, described)
     _check_positions(options, described)
+    check_exits(options, described)
     tokens = plugins.load("processors", "tokens")
     processor = tokens(**tokens.options_from(rows, columns, options.resolved()))
     texts = processor.texts(rows[:_SAMPLE])
@@ -76,6 +79,25 @@ def _check_positions(options: Options, described: dict[str, Any]) -> None:
         )
 
 
+def check_exits(options: Options, described: dict[str, Any]) -> None:
+    """Raise PlanError where the model cannot answer early at the depths asked for."""
+    depths, family, layers = options.exits, described.get("model_type"), described.get("num_hidden_layers", 12)
+    if not depths:
+        return
+    if family not in _CUT or described.get("is_decoder"):
+        raise PlanError(
+            f"The model {options.model!r} is of the family {family!r}, which cannot answer early here; these can: {', '.join(_CUT)}. "
+            "Leave exits out, or choose another model."
+        )
+    if layers < 2:
+        raise PlanError(f"The model {options.model!r} has one layer, and so no place for an exit. Leave exits out.")
+    if depths != sorted(set(depths)) or depths[0] < 1 or depths[-1] >= layers:
+        raise PlanError(
+            f"The exits {depths} do not fit the model {options.model!r}, which has {layers} layers. "
+            f"Give depths that rise, from 1 to {layers - 1}, such as exits: [{layers // 2}]."
+        )
+
+
 def _check_ids(options: Options, described: dict[str, Any], encodings: Sequence[Any]) -> None:
     known, highest = described.get("vocab_size"), max((max(encoding.ids, default=0) for encoding in encodings), default=0)
     if isinstance(known, int) and highest >= known:
@@ -106,6 +128,9 @@ def _cost(options: Options, folder: Path, described: dict[str, Any], tokens_a_ro
         seconds += options.epochs * 3 * operations / (probe * _LEARNING[precision])
         memory += 4 * total * 3 + _activations(options, described, tokens_a_row)
         disk += 4 * total * 5
+    if options.exits:
+        disk += 4 * described.get("hidden_size", 768) * count * len(options.exits)
+        seconds += operations / (probe * _READING[precision]) if options.tune == "full" else 0.0
     why = f"{total / 1e6:.1f} M parameters, {tokens_a_row:.0f} tokens a row, {precision}, at {probe / 1e9:.0f} GFLOP/s measured now"
     return Estimate(round(seconds, 1), int(memory), int(disk), why)
 
