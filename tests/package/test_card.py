@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,3 +66,53 @@ def test_the_example_can_be_typed_into_a_shell_whatever_the_columns_are_called()
     text = card("reviews", "linear", REPORT)
     command = text.split("curl ")[1].split("```")[0].replace("\\\n", " ")
     assert yaml.safe_load(shlex.split(command)[-1]) == {"rows": [{"review": "…", "doctor's note": "…"}]}
+
+
+def full() -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((Path(__file__).parents[1] / "stages" / "report" / "full.json").read_text(encoding="utf-8"))
+    return report
+
+
+def test_a_cascade_is_told_with_its_promise_its_shares_and_what_it_did() -> None:
+    text = card("reviews", "cascade", full())
+    assert "| **cascade** (answers) |" in text
+    section = text.split("## Which tier answers what")[1].split("## ")[0]
+    for told in (full()["cascade"]["why"], "- linear: 71% of the test rows", "- agreement with reference on the test rows: 0.9967 [0.9915, 0.9991]"):
+        assert told in section
+
+
+def test_a_reference_that_answers_alone_is_told_with_its_reason_only() -> None:
+    report = full()
+    report["cascade"] |= {"why": "Too few rows", "steps": report["cascade"]["steps"][1:]}
+    assert card("reviews", "cascade", report).split("## Which tier answers what")[1].split("## ")[0].strip() == "Too few rows."
+
+
+def test_the_recommendation_stands_before_the_table_and_the_paired_tests_after_it() -> None:
+    results = card("reviews", "cascade", full()).split("## Results on test rows")[1].split("## ")[0]
+    assert results.index(full()["recommends"]) < results.index("| tier |") < results.index(full()["says"][0])
+
+
+def test_machine_figures_are_no_metrics_of_the_model() -> None:
+    assert front_matter(card("reviews", "cascade", full()))["metrics"] == ["accuracy", "macro_f1"]
+
+
+def test_every_limit_is_listed_and_an_override_with_its_name_and_reason() -> None:
+    report = full()
+    report["gates"][0] |= {"holds": False}
+    report["gates"].append({"name": "fairness", "limit": {"at_most": 0.1, "on": "value"}, "value": None, "low": None, "high": None, "holds": False})
+    report["override"] = {"by": "Mei <script>", "reason": "a pilot\nwith ten users"}
+    text = card("reviews", "cascade", report)
+    assert "| accuracy | at least 0.75 (worse end) | 0.9042 [0.8861, 0.9202] | **no** |" in text
+    assert "| parity | at least 0.995 | 1 [0.986, 1] | yes |" in text
+    assert "| fairness | at most 0.1 | unmeasured | **no** |" in text
+    assert "**Overruled by Mei \\<script\\>**, who gave this reason: a pilot with ten users" in text
+
+
+def test_a_report_without_cascade_and_gates_has_no_such_sections() -> None:
+    text = card("reviews", "linear", REPORT)
+    assert "## Which tier" not in text
+    assert "## Limits it was judged by" not in text
+
+
+def test_warnings_are_limits() -> None:
+    assert f"- {full()['warnings'][0]}" in card("reviews", "cascade", full()).split("## Limits\n")[1]

@@ -6,6 +6,7 @@ Rows of the user's data never appear in it, only counts and figures.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,11 +22,11 @@ _PIPELINES = {"text-regression": "text-classification", "multi-label-text-classi
 def card(name: str, serves: str, report: Mapping[str, Any], signed_by: str = "", license_name: str = "unknown") -> str:
     """Return the card of the package `name`, answered by the tier `serves`.
 
-    report: {"task", "target", "columns", "counts": {split: rows}, "leaderboard": [{"tier", "measurements": [Measurement as a dict], …}],
-    "limits": [sentences, optional]}; a leaderboard entry's other figures become columns of the table.
+    report: as core/report.py describes; only task, target, columns, counts and leaderboard must be there. "limits": [sentences, optional];
+    a leaderboard entry's other figures become columns of the table.
     """
     parts = [_metadata(name, serves, report, license_name), f"# {name}", *_use(report), *_data(report), *_results(serves, report)]
-    parts += _running(report) + _trust(signed_by) + _limits(report)
+    parts += _cascade(report) + _gates(report) + _running(report) + _trust(signed_by) + _limits(report)
     return "\n\n".join(parts) + "\n"
 
 
@@ -36,7 +37,7 @@ def _metadata(name: str, serves: str, report: Mapping[str, Any], license_name: s
         for entry in report["leaderboard"]
         if entry["tier"] == serves
         for m in entry["measurements"]
-        if m.get("low") is not None  # figures of the model; those without an interval are the machine's
+        if m.get("low") is not None and m.get("unit") != "Wh"  # figures of the model; the others are the machine's
     ]
     pipeline = {"type": _PIPELINES.get(task, task), "name": task}
     dataset = {"type": "private", "name": "held-out rows of the user's data", "split": "test"}
@@ -78,13 +79,57 @@ def _results(serves: str, report: Mapping[str, Any]) -> list[str]:
     for entry in board:
         by_name = {m["name"]: m for m in entry["measurements"]}
         tier = f"**{entry['tier']}** (answers)" if entry["tier"] == serves else str(entry["tier"])
-        cells = [_figure(by_name[m]) if m in by_name else "" for m in measured] + [f"{entry[key]:,.4g}" if key in entry else "" for key in others]
+        cells = [_figure(by_name[m]) if m in by_name else "" for m in measured]
+        cells += [f"{entry[key]:,.4g}" if _is_number(entry.get(key)) else "" for key in others]
         lines.append("| " + " | ".join([tier, *cells]) + " |")
-    return [
-        "## Results on test rows",
-        "\n".join(lines),
-        "Brackets hold the 95 % interval. Where two intervals overlap, neither tier is shown to be better.",
-    ]
+    says = [_bullets(report["says"])] if report.get("says") else []
+    recommends = [str(report["recommends"])] if report.get("recommends") else []
+    told = "Brackets hold the 95 % interval; that of an energy is the range of its estimate."
+    return ["## Results on test rows", *recommends, "\n".join(lines), told, *says]
+
+
+def _cascade(report: Mapping[str, Any]) -> list[str]:
+    """Return what was promised of the cascade, and what it did on the test rows."""
+    cascade = report.get("cascade")
+    if not cascade:
+        return []
+    steps = [f"{' + '.join(step['tiers'])}: {step['share']:.0%} of the test rows" for step in cascade["steps"]]
+    measured = [f"{m['name'].replace('_', ' ')} on the test rows: {_figure(m)}" for m in cascade["test"]]
+    shares = [_bullets([*steps, *measured])] if len(steps) > 1 else []
+    return ["## Which tier answers what", _sentence(cascade["why"]), *shares]
+
+
+def _gates(report: Mapping[str, Any]) -> list[str]:
+    """Return the limits that were judged before it was signed, and who overruled one that did not hold."""
+    gates, override = report.get("gates"), report.get("override")
+    if not gates:
+        return []
+    lines = [f"| {gate['name']} | {_limit(gate['limit'])} | {_measured(gate)} | {'yes' if gate['holds'] else '**no**'} |" for gate in gates]
+    table = "\n".join(["| measurement | limit | measured | holds |", "| --- | --- | ---: | --- |", *lines])
+    overruled = [f"**Overruled by {_plain(override['by'])}**, who gave this reason: {_plain(override['reason'])}"] if override else []
+    return ["## Limits it was judged by", table, *overruled]
+
+
+def _limit(limit: Mapping[str, Any]) -> str:
+    kind = "at_least" if limit.get("at_least") is not None else "at_most"
+    return f"{kind.replace('_', ' ')} {limit[kind]:g}" + (" (worse end)" if limit.get("on") == "worse_end" else "")
+
+
+def _measured(gate: Mapping[str, Any]) -> str:
+    return "unmeasured" if gate["value"] is None else _figure(gate)
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
+
+
+def _plain(text: str) -> str:
+    """Return a user's words on one line and without Markdown's and HTML's own signs."""
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split()))
 
 
 def _figure(measurement: Mapping[str, Any]) -> str:
@@ -126,4 +171,4 @@ def _limits(report: Mapping[str, Any]) -> list[str]:
         "A score is the model's own estimate, not a guarantee.",
         "It repeats what is unbalanced or unfair in its training data.",
     ]
-    return ["## Limits", "\n".join(f"- {sentence}" for sentence in [*report.get("limits", []), *general])]
+    return ["## Limits", _bullets([*report.get("limits", []), *(report.get("warnings") or []), *general])]
