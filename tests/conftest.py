@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from penjing.core.cascade import Predictors, Step
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,6 +21,18 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     folder = tmp_path_factory.mktemp("home") / "penjing"
     monkeypatch.setenv("PENJING_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def plain() -> Callable[..., Predictors]:
+    """Return what tiers of these names can answer with, each alone and uncalibrated."""
+    from penjing.core.blend import plain as mean
+
+    def of(names: Iterable[str], serves: str, width: int = 2) -> Predictors:
+        steps = {name: Step((name,), mean([name], width, "softmax"), np.zeros(0)).described() for name in names}
+        return Predictors(serves, {name: {"name": name, "tiers": [name], "steps": [step]} for name, step in steps.items()})
+
+    return of
 
 
 @pytest.fixture(scope="session")

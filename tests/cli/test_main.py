@@ -17,7 +17,7 @@ from penjing.cli.main import VERBS
 
 BLOCK = """
 import importlib.machinery, sys
-class Hidden:
+class Hidden(importlib.machinery.PathFinder):
     @staticmethod
     def find_spec(name, path=None, target=None):
         return None if name.split(".")[0] in {names!r} else importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -102,7 +102,7 @@ def test_the_leaderboard_has_intervals_speed_size_and_time(done: Path) -> None:
         "run", str(done / "reviews.csv"), "--target", "rating", "--tier", "linear", "--run", str(done / "run"), PENJING_HOME=str(done / "home")
     )
     assert "Stage train/linear: done before" in ran.stderr
-    for column in ("accuracy", "macro-f1", "rows/s", "p50 ms", "p95 ms", "size MB", "learnt in s"):
+    for column in ("accuracy", "macro-f1", "rows/s", "p95 ms", "size MB", "mWh/1000", "learnt in s"):
         assert column in ran.stdout
     assert "linear *" in ran.stdout
     assert "penjing serve" in ran.stdout

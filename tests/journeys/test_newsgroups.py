@@ -22,7 +22,9 @@ STAGES = [
     "export/transformer-frozen",
     "train/transformer-full",
     "export/transformer-full",
+    "calibrate",
     "evaluate",
+    "report",
     "package",
 ]
 SHORT = ["--set", "tiers.1.max_tokens=64", "--set", "tiers.2.max_tokens=64", "--set", "tiers.2.epochs=1"]

@@ -27,5 +27,5 @@ def test_the_quickstart_learns_measures_signs_serves_and_asks(tmp_path: Path) ->
     assert "Parity packaged → served: 256 of 256 rows the same" in shown
     assert '"label": "positive"' in shown
     again = quickstart(tmp_path)
-    assert again.count("done before, not done again") == 8
+    assert again.count("done before, not done again") == 10
     assert "Parity packaged → served: 256 of 256 rows the same" in again

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from penjing.core.cascade import Predictors
 from penjing.core.tier import describe
 from penjing.package.manifest import Manifest
 from penjing.package.seal import seal
@@ -40,10 +41,11 @@ def tiers(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def pack(tmp_path: Path, tiers: dict[str, Path], signer: ModelSigner) -> Packer:
+def pack(tmp_path: Path, tiers: dict[str, Path], signer: ModelSigner, plain: Callable[..., Predictors]) -> Packer:
     def packer(folder: Path = tmp_path / "package", serves: str = "linear", **given: object) -> Manifest:
         documents = {"README.md": "# reviews\n", "report.json": "{}\n"}
-        arguments = {"name": "reviews", "tiers": tiers, "serves": serves, "documents": documents, "lineage": {"data": "abc"}, "signer": signer}
-        return seal(folder, **(arguments | given))  # type: ignore[arg-type]
+        arguments = {"name": "reviews", "tiers": tiers, "documents": documents, "lineage": {"data": "abc"}, "signer": signer} | given
+        predictors = plain([*arguments["tiers"], serves], serves)  # type: ignore[misc]
+        return seal(folder, **({"predictors": predictors} | arguments))  # type: ignore[arg-type]
 
     return packer

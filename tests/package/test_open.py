@@ -36,13 +36,13 @@ def test_tiers_are_opened_only_when_asked_for(pack: Packer, signer: ModelSigner,
     pack()
     package = open_package(tmp_path / "package", signer)
     with pytest.raises(BadRequest, match="no engine called 'abacus'"):
-        package.tier()
+        package.predictor()
 
 
 def test_an_unknown_tier_is_answered_with_the_nearest(pack: Packer, signer: ModelSigner, tmp_path: Path) -> None:
     pack()
-    with pytest.raises(BadRequest, match=r"no tier called 'transfomer'. Did you mean 'transformer'"):
-        open_package(tmp_path / "package", signer).tier("transfomer")
+    with pytest.raises(BadRequest, match=r"no tier or cascade 'transfomer' here. Did you mean 'transformer'"):
+        open_package(tmp_path / "package", signer).predictor("transfomer")
 
 
 def test_what_is_no_package_is_told(signer: ModelSigner, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_is_no_package_is_told(signer: ModelSigner, tmp_path: Path) -> None
 TAMPERINGS: dict[str, Callable[[Path], object]] = {
     "a changed byte in a tier": lambda p: (p / "tiers" / "linear" / "engine" / "weights").write_bytes(b"LINEAR" * 50),
     "a changed manifest": lambda p: edit(p, serves="transformer"),
-    "a manifest of another format": lambda p: edit(p, format=2),
+    "a manifest of another format": lambda p: edit(p, format=3),
     "an extra file": lambda p: (p / "tiers" / "linear" / "engine" / "sitecustomize.py").write_text(""),
     "a removed file": lambda p: (p / "report.json").unlink(),
     "a removed manifest": lambda p: (p / "manifest.json").unlink(),
@@ -83,9 +83,9 @@ def test_a_package_signed_again_by_a_stranger_is_refused(pack: Packer, signer: M
 
 def test_a_well_signed_package_of_another_format_asks_for_another_penjing(pack: Packer, signer: ModelSigner, tmp_path: Path) -> None:
     pack()
-    edit(tmp_path / "package", format=2)
+    edit(tmp_path / "package", format=3)
     signer.sign(tmp_path / "package")
-    with pytest.raises(BadRequest, match="is of format 2"):
+    with pytest.raises(BadRequest, match="is of format 3"):
         open_package(tmp_path / "package", signer)
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_the_manifest_does_not_name_is_refused_whoever_signed_it(pac
         open_package(tmp_path / "package", signer)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "null", '{"format": 1}', "{"])
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"format": 2}', "{"])
 def test_a_broken_manifest_is_told(pack: Packer, signer: ModelSigner, tmp_path: Path, content: str) -> None:
     pack()
     (tmp_path / "package" / "manifest.json").write_text(content)

@@ -24,7 +24,7 @@ def test_a_package_holds_what_serving_needs_and_nothing_more(pack: Packer, tmp_p
     pack()
     tier = ["engine/weights", "tier.json"]
     tiers = [f"tiers/{name}/{file}" for name in ("linear", "transformer") for file in tier]
-    assert names(tmp_path / "package") == sorted(["README.md", "report.json", "manifest.json", "model.sig", *tiers])
+    assert names(tmp_path / "package") == sorted(["README.md", "cascade.json", "report.json", "manifest.json", "model.sig", *tiers])
     assert not (tmp_path / ".package.partial").exists()
 
 
@@ -37,10 +37,10 @@ def test_the_manifest_says_what_is_inside(pack: Packer, tmp_path: Path) -> None:
     assert manifest.created.endswith("+00:00")
     assert manifest.lineage == {"data": "abc"}
     assert [tier.name for tier in manifest.tiers] == ["linear", "transformer"]
-    assert manifest.tier().name == manifest.serves == "transformer"
+    assert manifest.serves == "transformer"
 
 
-def test_the_model_digest_is_of_the_tiers_alone(pack: Packer, tiers: dict[str, Path], tmp_path: Path) -> None:
+def test_the_model_digest_is_of_tiers_and_cascade_alone(pack: Packer, tiers: dict[str, Path], tmp_path: Path) -> None:
     first = pack()
     (tiers["linear"] / "artefact.json").write_text('{"seconds": 9.9}')
     again = pack(tmp_path / "again", documents={"README.md": "other"}, name="other")
@@ -116,4 +116,4 @@ def test_the_task_of_the_answering_tier_is_summarised(pack: Packer) -> None:
 
 def test_the_manifest_is_plain_json(pack: Packer, tmp_path: Path) -> None:
     pack()
-    assert read_json(tmp_path / "package" / "manifest.json")["format"] == 1
+    assert read_json(tmp_path / "package" / "manifest.json")["format"] == 2

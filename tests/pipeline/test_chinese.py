@@ -48,7 +48,7 @@ def test_chinese_is_learnt_by_the_linear_tier_and_the_transformer_says_that_it_d
     assert [entry["tier"] for entry in done.report["leaderboard"]] == ["linear"]
     assert done.report["leaderboard"][0]["measurements"][0]["value"] > 0.9
     assert done.packed is not None
-    assert done.packed.package.tier().predict([{"评论": "早餐非常好吃，值得推荐"}])[0]["label"] == "好评"
+    assert done.packed.package.predictor().predict([{"评论": "早餐非常好吃，值得推荐"}])[0]["label"] == "好评"
     assert "差评" in json.dumps(done.packed.package.manifest.task, ensure_ascii=False)
 
 

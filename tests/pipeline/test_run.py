@@ -46,7 +46,7 @@ def ran(tmp_path: Path, name: str = "run", told: Told | None = None, until: Any 
 def test_all_three_tiers_are_learnt_exported_measured_and_packed(tmp_path: Path, tiny_model: Path) -> None:
     told = Told()
     tiers = ["linear", *({"learner": "transformer", "model": f"path:{tiny_model}", "tune": tune, "epochs": 1} for tune in ("frozen", "full"))]
-    done = ran(tmp_path, told=told, tiers=tiers)
+    done = ran(tmp_path, told=told, tiers=tiers, pack={"include": "all"})
     assert [entry["tier"] for entry in done.report["leaderboard"]] == ["linear", "transformer-frozen", "transformer-full"]
     assert done.packed is not None
     package = done.packed.package
@@ -59,14 +59,14 @@ def test_all_three_tiers_are_learnt_exported_measured_and_packed(tmp_path: Path,
         assert step["parity"][0]["value"] == 1.0
     rows = done.data.rows("test")
     for tier in package.manifest.tiers:
-        assert package.tier(tier.name).predict(rows[:5]) == opened(tmp_path / "run", signer(), tier.name).tier.predict(rows[:5])
+        assert package.predictor(tier.name).predict(rows[:5]) == opened(tmp_path / "run", signer(), tier.name).predictor.predict(rows[:5])
 
 
 def test_a_tier_answers_while_the_rest_of_the_run_is_still_to_come(tmp_path: Path) -> None:
     ran(tmp_path, until="train")
     found = opened(tmp_path / "run", signer())
     assert found.signed_by is None
-    assert found.tier.predict([{"review": "works well and I feel better"}])[0]["label"] == "positive"
+    assert found.predictor.predict([{"review": "works well and I feel better"}])[0]["label"] == "positive"
 
 
 def test_the_same_data_and_seed_give_the_same_model_digest_anywhere(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_every_task_goes_from_file_to_signed_package(
     assert done.report["leaderboard"][0]["measurements"][0]["name"] == first
     assert done.report["leaderboard"][0]["measurements"][0]["value"] > 0.5
     assert done.packed is not None
-    answer = done.packed.package.tier().predict([{"text": "day day warm dry"}])[0]
+    answer = done.packed.package.predictor().predict([{"text": "day day warm dry"}])[0]
     assert answer["tier"] == "linear"
     leaderboard(done.report)
     assert "linear *" in capsys.readouterr().out

@@ -22,6 +22,8 @@ def of_a_run(verb: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--target", metavar="COLUMN", help="Column to predict."),
             click.option("--text", metavar="COLUMN", multiple=True, help="Column to read; may be repeated. Found out where not given."),
             click.option("--test", metavar="FILE", help="File of test rows; a fifth of SOURCE where not given."),
+            click.option("--calibration", metavar="FILE", help="File of rows to prove the cascade on; a tenth of SOURCE where not given."),
+            click.option("--unlabelled", metavar="FILE", help="File of rows without answers, for tiers with a teacher."),
             click.option("--group", metavar="COLUMN", help="Column whose rows stay in one split together."),
             click.option("--task", metavar="NAME", help="Task; found out where not given."),
             click.option(
@@ -35,6 +37,12 @@ def of_a_run(verb: Callable[..., Any]) -> Callable[..., Any]:
     return verb
 
 
+def with_override(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that let a report pass whose limits do not hold."""
+    verb = click.option("--because", metavar="REASON", help="Why the limits that do not hold may be passed; signed into the report.")(verb)
+    return click.option("--override-by", metavar="NAME", help="Who answers for passing limits that do not hold.")(verb)
+
+
 def go(
     until: Until,
     source: Path | None,
@@ -43,6 +51,8 @@ def go(
     tiers: tuple[str, ...],
     task: str | None,
     text: tuple[str, ...],
+    override_by: str | None = None,
+    because: str | None = None,
     **data: str | None,
 ) -> Run:
     """Run the pipeline as the options say: SOURCE is a file of data, or a penjing.yaml (the one here where not given)."""
@@ -51,6 +61,9 @@ def go(
     from penjing.pipeline.config import read_config
     from penjing.pipeline.run import run
     from penjing.pipeline.start import make_key, signer
+    from penjing.stages.gate import Override
+
+    override = Override.of(override_by, because)
 
     named = {key: value for key, value in {**data, "text": list(text) or None}.items() if value is not None}
     if source is None:
@@ -69,6 +82,6 @@ def go(
     bars = Bars()
     make_key(bars.say)
     try:
-        return run(config, folder or Path("runs") / Path(config.data.source).stem, signer(), bars, until)
+        return run(config, folder or Path("runs") / Path(config.data.source).stem, signer(), bars, until, override)
     finally:
         bars.finish()

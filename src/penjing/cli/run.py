@@ -6,20 +6,28 @@ from typing import Any
 
 import click
 
-from penjing.cli.options import go, of_a_run
+from penjing.cli.options import go, of_a_run, with_override
 
 
 @click.command()
 @of_a_run
+@with_override
 def command(**options: Any) -> None:
     """Take SOURCE (CSV, TSV, JSONL, Parquet or a Hugging Face dataset folder) to a signed package.
 
     SOURCE may also be a penjing.yaml. What is finished is not done again; a killed run goes on.
     """
     from penjing.cli.tables import leaderboard
+    from penjing.core.errors import GateClosed
 
-    done = go("pack", **options)
+    try:
+        done = go("pack", **options)
+    except GateClosed as closed:
+        if closed.report is not None:
+            leaderboard(closed.report)
+        raise
     leaderboard(done.report)
+    click.echo(f"Read it:    {done.folder / 'package' / 'report.html'}")
     click.echo(f"Serve it:   penjing serve {done.folder / 'package'}")
     click.echo(f'Ask it:     penjing predict {done.folder / "package"} --text "…"')
     click.echo(f"Change it:  {done.folder / 'penjing.yaml'}, then: penjing run {done.folder / 'penjing.yaml'} --run {done.folder}")

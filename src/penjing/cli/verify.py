@@ -27,5 +27,7 @@ def command(package: Path, url: str | None, rows: Path | None) -> None:
         click.echo(
             f"Parity packaged → served: {served.same} of {served.rows} rows the same, largest score difference {served.largest_difference:.1e}."
         )
-        if served.same < served.rows:
-            raise Refused(f"{url} does not answer as {package} does. It serves another model, or another tier of it.")
+        if served.score is not None:
+            click.echo(f"Score difference {served.score.value:+.4f} a row (95 % interval {served.score.low:.4f} to {served.score.high:.4f}).")
+        if not served.holds:
+            raise Refused(f"{url} does not answer as {package} does: {served.cause}.")

@@ -61,7 +61,7 @@ def make(folder: Path, stage: str, config: Mapping[str, Any], inputs: Mapping[st
     """
     lineage = {name: artefact.model for name, artefact in inputs.items()}
     key = digest([stage, config, lineage, penjing.__version__])
-    if (folder / _RECORD).exists() and (found := Artefact.open(folder)).key == key and _whole(folder):
+    if (folder / _RECORD).exists() and (found := Artefact.open(folder)).key == key and _whole(found):
         return found
     started = time.monotonic()
     partial = folder.with_name(f".{folder.name}.partial")
@@ -86,9 +86,8 @@ def _finish(partial: Path, folder: Path, stage: str, key: str, lineage: dict[str
     digests = {path.relative_to(partial).as_posix(): sha256(path) for path in files_of(partial)}
     for path in files_of(partial):
         sync(path)
-    measured = {name: d for name, d in digests.items() if name.startswith("measured/")}
-    model = {name: d for name, d in digests.items() if name not in measured}
-    made = Artefact(folder, stage, key, digest(model), digest(measured), lineage, round(seconds, 3))
+    model, measured = _divided(digests)
+    made = Artefact(folder, stage, key, model, measured, lineage, round(seconds, 3))
     record = asdict(made)
     del record["folder"], record["reused"]
     write_json(partial / _RECORD, record)
@@ -97,10 +96,22 @@ def _finish(partial: Path, folder: Path, stage: str, key: str, lineage: dict[str
     return made
 
 
-def _whole(folder: Path) -> bool:
-    """Return whether every file recorded when the stage finished still has its size; a deleted file makes the stage run again."""
-    sizes: dict[str, int] = read_json(folder / "measured" / "files.json")
-    return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
+def _divided(digests: Mapping[str, str]) -> tuple[str, str]:
+    """Return the digest of what stands outside `measured/`, and of what stands in it."""
+    measured = {name: d for name, d in digests.items() if name.startswith("measured/")}
+    return digest({name: d for name, d in digests.items() if name not in measured}), digest(measured)
+
+
+def _whole(found: Artefact) -> bool:
+    """Return whether every file is as it was when the stage finished; a deleted or a changed one makes the stage run again."""
+    try:
+        sizes: dict[str, int] = read_json(found.folder / "measured" / "files.json")
+        if any((found.folder / name).stat().st_size != size for name, size in sizes.items()):
+            return False
+        digests = {name: sha256(found.folder / name) for name in sizes}
+    except (FileNotFoundError, ValueError):
+        return False
+    return _divided(digests) == (found.model, found.measured)
 
 
 @contextmanager

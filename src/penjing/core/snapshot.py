@@ -1,6 +1,7 @@
 """The prepared data of a run: splits of rows as Parquet, and what was learnt about them. Reads; the prepare stage writes.
 
-Layout: `train.parquet`, `validation.parquet`, `test.parquet` (the user's columns and `penjing_row`), `data.json` (task, input columns, counts).
+Layout: `train.parquet`, `validation.parquet`, `calibration.parquet`, `test.parquet`, `unlabelled.parquet` (the user's columns and
+`penjing_row`), `data.json` (task, input columns, counts).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from penjing.core.protocols import Task
 from penjing.core.tier import unpacked
 from penjing.core.types import Row
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "calibration", "test", "unlabelled"]
 ROW_ID = "penjing_row"
 """Name of the column that numbers rows as they stood in the source, from 1; a name that no user's column has."""
 

@@ -11,17 +11,23 @@ from penjing.core import plugins
 from penjing.core.config import Section, check
 from penjing.core.errors import ConfigError
 
+REFERENCE = "reference"
+TEACHER = (
+    "Tier whose answers it learns from, beside what is true and on unlabelled rows too; "
+    '"reference" is the best tier or blend of those without a teacher.'
+)
+
 
 class TierConfig:
-    """One tier: a learner's name, a name of its own, and the learner's options, written flat in one mapping.
+    """One tier: a learner's name, a name of its own, perhaps a teacher, and the learner's options, written flat in one mapping.
 
     In YAML: `linear`, or `{learner: transformer, model: all-MiniLM-L6-v2, tune: frozen}`.
     """
 
-    __slots__ = ("learner", "name", "options")
+    __slots__ = ("learner", "name", "options", "teacher")
 
-    def __init__(self, learner: str, name: str, options: Section) -> None:
-        self.learner, self.name, self.options = learner, name, options
+    def __init__(self, learner: str, name: str, options: Section, teacher: str | None = None) -> None:
+        self.learner, self.name, self.options, self.teacher = learner, name, options, teacher
 
     @classmethod
     def parse(cls, value: Any) -> TierConfig:
@@ -32,12 +38,14 @@ class TierConfig:
             value = {"learner": value}
         if not isinstance(value, dict) or "learner" not in value:
             raise ConfigError(f"A tier is a learner's name or a mapping with the key 'learner', not {value!r}.")
-        rest = {k: v for k, v in value.items() if k not in ("learner", "name")}
+        rest = {k: v for k, v in value.items() if k not in ("learner", "name", "teacher")}
         options = check(plugins.options("learners", value["learner"]), rest, f"tier {value.get('name', value['learner'])!r}")
-        return cls(value["learner"], value.get("name") or _name(value["learner"], rest), options)
+        teacher = value.get("teacher")
+        return cls(value["learner"], value.get("name") or _name(value["learner"], rest, teacher), options, teacher)
 
     def dump(self) -> dict[str, Any]:
-        return {"learner": self.learner, "name": self.name, **self.options.model_dump(mode="json")}
+        taught = {"teacher": self.teacher} if self.teacher else {}
+        return {"learner": self.learner, "name": self.name, **taught, **self.options.model_dump(mode="json")}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -51,6 +59,7 @@ class TierConfig:
             described["properties"] = {
                 "learner": {"const": name},
                 "name": {"type": "string", "description": "Its name in reports."},
+                "teacher": {"type": "string", "description": TEACHER},
                 **described["properties"],
             }
             described["required"] = ["learner", *described.get("required", [])]
@@ -66,5 +75,5 @@ def _parsed(value: Any) -> TierConfig:
         raise ValueError(ConfigError(str(error))) from error
 
 
-def _name(learner: str, options: dict[str, Any]) -> str:
-    return "-".join([learner, *(str(options[key]) for key in ("tune",) if key in options)])
+def _name(learner: str, options: dict[str, Any], teacher: str | None) -> str:
+    return "-".join([learner, *(str(options[key]) for key in ("tune",) if key in options), *(["taught"] if teacher else [])])

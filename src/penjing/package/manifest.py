@@ -1,6 +1,7 @@
 """What a package says of itself: manifest.json. Knows the names and digests of files; reads none of them and trusts nothing.
 
-Layout of a package: `tiers/NAME/` (as core/tier.py describes), documents such as README.md and report.json, `manifest.json`, `model.sig`.
+Layout of a package: `tiers/NAME/` (core/tier.py), `cascade.json` (core/cascade.py), documents such as README.md and report.json,
+`manifest.json`, `model.sig`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from penjing.core.errors import BadRequest, Refused, nearest
+from penjing.core.errors import BadRequest, Refused
 from penjing.core.files import digest, read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
 TIERS = "tiers"
+CASCADE = "cascade.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +39,15 @@ class Manifest:
     tiers: list[TierEntry]
     """Cheapest first."""
     serves: str
-    """Name of the tier that answers."""
+    """Name of the tier, blend or cascade that answers."""
     task: dict[str, Any]
     """Name and options of the task."""
     model: str
-    """SHA-256 over names and contents of the files of all tiers: the same for the same inputs and seed."""
+    """SHA-256 over names and contents of the files of all tiers and of cascade.json: the same for the same inputs and seed."""
     digests: dict[str, str]
     """SHA-256 of every file but manifest.json and model.sig, by its path relative to the package."""
     lineage: dict[str, Any]
     """Digests of what it was made from."""
-
-    def tier(self, name: str | None = None) -> TierEntry:
-        """Return the tier called `name`, or the one that answers. Raises BadRequest where there is none of that name."""
-        wanted = self.serves if name is None else name
-        for tier in self.tiers:
-            if tier.name == wanted:
-                return tier
-        raise BadRequest(f"Package {self.name!r} has no tier called {wanted!r}. {nearest(wanted, [tier.name for tier in self.tiers])}")
 
     def write(self, folder: Path) -> None:
         write_json(folder / MANIFEST, asdict(self))
@@ -83,5 +77,5 @@ class Manifest:
 
 
 def model_digest(digests: Mapping[str, str]) -> str:
-    """Return the digest of the tiers alone, from the digests of all files."""
-    return digest({name: value for name, value in digests.items() if name.startswith(f"{TIERS}/")})
+    """Return the digest of what computes the answers, from the digests of all files."""
+    return digest({name: value for name, value in digests.items() if name == CASCADE or name.startswith(f"{TIERS}/")})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penjing.core.cascade import Cascade, Predictors
 from penjing.core.errors import BadRequest, Refused
 from penjing.core.files import files_of
 from penjing.core.protocols import Signer
-from penjing.core.tier import Tier
-from penjing.package.manifest import MANIFEST, SIGNATURE, Manifest
+from penjing.package.manifest import CASCADE, MANIFEST, SIGNATURE, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,17 @@ class Package:
     signed_by: str
     """The trusted key that signed it."""
 
-    def tier(self, name: str | None = None) -> Tier:
-        """Open the tier called `name`, or the one that answers. Raises BadRequest where there is none of that name."""
-        return Tier.open(self.folder / self.manifest.tier(name).folder)
+    def predictor(self, name: str | None = None) -> Cascade:
+        """Open the tier, blend or cascade called `name`, or the one that answers, and no tier that it does not need.
+
+        Raises BadRequest where there is none of that name, or where it needs a tier that is not in the package.
+        """
+        return predictor(self.folder, self.manifest, name)
+
+
+def predictor(folder: Path, manifest: Manifest, name: str | None = None) -> Cascade:
+    """Open what answers from the package in `folder`, whose signature the caller has verified or is about to write."""
+    return Predictors.read(folder / CASCADE).open({tier.name: folder / tier.folder for tier in manifest.tiers}, name)
 
 
 def open_package(folder: Path, signer: Signer) -> Package:

@@ -10,7 +10,11 @@ from typing import Any
 from pydantic import Field
 
 from penjing.core.config import Section, dump, load
+from penjing.core.limits import Limit
 from penjing.core.tiers import TierConfig
+from penjing.stages.budget import BudgetConfig
+from penjing.stages.calibrate.calibrate import CascadeConfig
+from penjing.stages.evaluate.prices import PriceConfig
 from penjing.stages.pack import PackConfig
 from penjing.stages.prepare.prepare import DataConfig
 from penjing.stages.serve.config import ServeConfig
@@ -28,6 +32,12 @@ class Config(Section):
     """Name of the task; found out from the target column where not given."""
     tiers: list[TierConfig] | None = None
     """Learners to climb, cheapest first; `linear` and the tuned MiniLM, as far as they can work here, where not given."""
+    budget: BudgetConfig = BudgetConfig()
+    price: PriceConfig = PriceConfig()
+    cascade: CascadeConfig = CascadeConfig()
+    release: dict[str, Limit] = Field(default={})
+    """Limits on what is measured, by its name, that must hold before anything is signed: `{accuracy: {at_least: 0.85}}`. They take the place of
+    the defaults of the same name: better than the best constant answer, parity at every hand-over, no leaked row."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of everything drawn at random."""
     pack: PackConfig = PackConfig()

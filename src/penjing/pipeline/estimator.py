@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from penjing.core import plugins
+from penjing.core.cascade import Predictors
 from penjing.core.errors import BadRequest, DataError
 from penjing.core.files import read_json
-from penjing.core.report import best
-from penjing.core.tier import Tier
 from penjing.core.types import NDArray, Row
 from penjing.pipeline.config import read_config
 from penjing.pipeline.run import run
@@ -63,7 +62,7 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
         self.folder = folder
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn every tier and keep the one that does best on the validation rows. Raises BadRequest with what to change."""
+        """Learn every tier and the cascade of them. Raises BadRequest with what to change."""
         target = self.target if y is None else (self.target or LABEL)
         if target is None:
             raise BadRequest("What is to be predicted? Name a column with Penjing(target=…), or give fit(X, y).")
@@ -73,14 +72,16 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
         folder = self._place()
         pq.write_table(table, folder / "frame.parquet")
         config = read_config(None, (), {"data": self._data(folder, target), "task": self.task, "tiers": self.tiers, "seed": self.seed})
-        done = run(config, folder, signer(), until="train")
-        entries = [
-            {"tier": n.removeprefix("train/"), **read_json(a.folder / "measured" / "training.json")} for n, a in done.made.items() if "train/" in n
-        ]
-        self.tier_ = Tier.open(done.made[f"export/{best(entries)}"].folder)
+        done = run(config, folder, signer(), until="calibrate")
+        exported = {name.removeprefix("export/"): made.folder for name, made in done.made.items() if name.startswith("export/")}
+        self.predictor_ = Predictors.read(done.made["calibrate"].folder / "cascade.json").open(exported)
         self.columns_ = list(done.data.columns)
-        self.leaderboard_ = entries
-        if labels := getattr(self.tier_.task, "labels", None):
+        self.leaderboard_ = [
+            {"tier": tier, **read_json(done.made[f"train/{name}"].folder / "measured" / "training.json"), "validation": scores}
+            for name, place in exported.items()
+            for tier, scores in read_json(place / "measured" / "validation.json").items()
+        ]
+        if labels := getattr(self.predictor_.task, "labels", None):
             given = {str(value): value for value in table.column(target).to_pylist() if not isinstance(value, list)}
             self._given = given
             self.classes_ = np.array([given.get(label, label) for label in labels])
@@ -88,7 +89,7 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray:
         """Return (B,) labels as they were given, (B,) numbers, or (B,) lists of labels."""
-        answers = [p for rows in self._rows(X) for p in self.tier_.predict(rows)]
+        answers = [p for rows in self._rows(X) for p in self.predictor_.predict(rows)]
         if answers and "labels" in answers[0]:
             lists = np.empty(len(answers), object)
             lists[:] = [answer["labels"] for answer in answers]
@@ -99,14 +100,14 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> NDArray:
         """Return (B, C) probabilities in the order of `classes_`."""
-        return np.array([list(p["scores"].values()) for rows in self._rows(X) for p in self.tier_.predict(rows)])
+        return np.array([list(p["scores"].values()) for rows in self._rows(X) for p in self.predictor_.predict(rows)])
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the first measure of the task (accuracy, micro-F1 or R²) on labelled rows."""
-        target = self.tier_.task.target
+        target = self.predictor_.task.target
         table = _table(X) if y is None else _with(_table(X), target, y)
         rows = table.to_pylist()
-        return self.tier_.task.score([p for chunk in self._rows(table) for p in self.tier_.predict(chunk)], rows)[0].value
+        return self.predictor_.task.score([p for chunk in self._rows(table) for p in self.predictor_.predict(chunk)], rows)[0].value
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -125,10 +126,10 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "tier_")
+        return hasattr(self, "predictor_")
 
     def _rows(self, X: Any) -> Iterable[list[Row]]:
-        if not hasattr(self, "tier_"):
+        if not hasattr(self, "predictor_"):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("This Penjing is not fitted yet. Call fit first.")

@@ -9,19 +9,19 @@ from penjing.core.data import read, source_of
 from penjing.core.errors import DataError, nearest
 from penjing.core.protocols import Progress, Signer
 from penjing.package.open import open_package
-from penjing.stages.evaluate import measure
+from penjing.stages.evaluate.evaluate import measure
 
 
 def measure_package(folder: Path, source: Path, signer: Signer, progress: Progress) -> dict[str, Any]:
-    """Return a report of the tier that answers, measured on the rows of `source` (its test split where it has one)."""
+    """Return a report of what answers, measured on the rows of `source` (its test split where it has one)."""
     package = open_package(folder, signer)
-    tier = package.tier()
+    predictor = package.predictor()
     splits = source_of(source).splits(source)
     rows = [row for chunk in read(source, "test" if "test" in splits else next(iter(splits), "")) for row in chunk]
-    for column in (*tier.task.example, tier.task.target):
+    for column in (*predictor.task.example, predictor.task.target):
         if rows and column not in rows[0]:
             raise DataError(f"{source} has no column {column!r}, which measuring needs. {nearest(column, rows[0])}")
-    measured = measure(tier, rows, folder / package.manifest.tier().folder, progress)
-    entry = {"tier": tier.name, "measurements": measured}
+    measured = measure(predictor, rows, folder, progress)
+    entry = {"tier": predictor.name, "measurements": measured}
     task = package.manifest.task["name"]
-    return {"task": task, "target": tier.task.target, "leaderboard": [entry], "serves": tier.name, "says": []}
+    return {"task": task, "target": predictor.task.target, "leaderboard": [entry], "serves": predictor.name, "says": []}

@@ -1,29 +1,41 @@
 """The whole life in one screen: read `run` first.
 
-Every step is a stage's function put to work by core.artefacts: what is finished is not done again, and what was killed goes on.
+Every step is a stage's function put to work by core.artefacts: what is finished is not done again, and what was killed goes on. A gate
+follows each hand-over, and one the report; the signature comes last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from penjing.core.artefacts import Artefact, locked, make
+from penjing.core.cascade import NAME as CASCADE
+from penjing.core.errors import ConfigError, GateClosed, PlanError, nearest
 from penjing.core.files import read_json, write_json, write_text
-from penjing.core.protocols import Progress, Signer, Silent
+from penjing.core.protocols import Predictor, Progress, Signer, Silent
+from penjing.core.report import recommendation
 from penjing.core.snapshot import Snapshot
-from penjing.core.tiers import TierConfig
+from penjing.core.tier import Tier, whole_of
+from penjing.core.tiers import REFERENCE, TierConfig
+from penjing.core.types import Measurement
 from penjing.pipeline.config import Config, as_yaml, schema
-from penjing.stages.evaluate import evaluate
-from penjing.stages.export import export
+from penjing.stages import gate
+from penjing.stages.budget import Climb, nothing_left
+from penjing.stages.calibrate.calibrate import calibrate, reference, refuse_impossible
+from penjing.stages.evaluate.evaluate import evaluate
+from penjing.stages.export import credit, difference, export
+from penjing.stages.gate import Override
 from penjing.stages.pack import Packed, pack
 from penjing.stages.plan import Plan, plan
 from penjing.stages.prepare.prepare import prepare, sources_digest
+from penjing.stages.report.report import write_report
 from penjing.stages.train import train
 
-Until = Literal["prepare", "train", "evaluate", "pack"]
+Until = Literal["prepare", "train", "calibrate", "evaluate", "pack"]
 
 
 @dataclass
@@ -34,8 +46,10 @@ class Run:
     config: Config
     signer: Signer
     progress: Progress
+    override: Override | None = None
+    """Who answers for limits that do not hold."""
     made: dict[str, Artefact] = field(default_factory=dict)
-    """Finished stages by name: `prepare`, `train/TIER`, `export/TIER`, `evaluate`."""
+    """Finished stages by name: `prepare`, `train/TIER`, `export/TIER`, `calibrate`, `evaluate`, `report`."""
     packed: Packed | None = None
 
     @property
@@ -44,23 +58,31 @@ class Run:
 
     @property
     def report(self) -> dict[str, Any]:
-        report: dict[str, Any] = read_json(self.made["evaluate"].folder / "measured" / "report.json")
+        report: dict[str, Any] = read_json(self.made["report"].folder / "report.json")
         return report
 
+    def of(self, stage: str) -> dict[str, Artefact]:
+        """Return the finished artefacts of `stage`, train or export, by tier."""
+        return {name.removeprefix(f"{stage}/"): made for name, made in self.made.items() if name.startswith(f"{stage}/")}
 
-def run(config: Config, folder: Path, signer: Signer, progress: Progress | None = None, until: Until = "pack") -> Run:
-    """Take the user's data to a signed package in `folder`; stop after the stage `until`."""
-    this = Run(folder, config, signer, progress or Silent())
+
+def run(
+    config: Config, folder: Path, signer: Signer, progress: Progress | None = None, until: Until = "pack", override: Override | None = None
+) -> Run:
+    """Take the user's data to a signed package in `folder`; stop after the stage `until`. Raises GateClosed where a limit does not hold."""
+    this = Run(folder, config, signer, progress or Silent(), override)
     with locked(folder):
         _prepare(this)
         if until == "prepare":
             return this
-        for tier in _plan(this).tiers:
-            _train(this, tier)
-            _export(this, tier)
+        _climb(this, _plan(this))
         if until == "train":
             return this
+        _calibrate(this)
+        if until == "calibrate":
+            return this
         _evaluate(this)
+        _judge(this, insist=until == "pack")
         if until == "evaluate":
             return this
         _pack(this)
@@ -75,6 +97,9 @@ def _prepare(this: Run) -> None:
 
 def _plan(this: Run) -> Plan:
     config, data = this.config, this.data
+    gate.refuse_unknown(config.release, gate.known_measurements(data.task, data.rows("train", 1)))
+    _check_answers(this)
+    refuse_impossible(config.cascade, data.task)
     planned = plan(config.climbed, config.tiers is not None, data, this.folder)
     for name, why in planned.left_out.items():
         this.progress.say(f"Left out, tier {name!r}: {why}")
@@ -89,41 +114,129 @@ def _plan(this: Run) -> Plan:
     return planned
 
 
+def _check_answers(this: Run) -> None:
+    """Refuse a pack.tier that no tier, early exit or blend of the tiers can be, before anything is spent."""
+    names = [tier.name for tier in this.config.climbed]
+    promise, rows = this.config.cascade.promise, this.data.counts["calibration"]
+    if this.config.pack.tier == CASCADE and rows < promise.rows_needed:
+        raise PlanError(
+            f"pack.tier is {CASCADE!r}, and {rows} calibration rows cannot prove its promise: at least {promise.rows_needed} are needed. "
+            "Add rows, raise data.calibration, or ask for less under cascade."
+        )
+    for part in (this.config.pack.tier or "").split("+"):
+        if part and part != CASCADE and whole_of(part) not in names:
+            raise ConfigError(f"pack.tier is {this.config.pack.tier!r}, and there is no such tier. {nearest(part, [*names, CASCADE])}")
+
+
+def _climb(this: Run, planned: Plan) -> None:
+    """Learn and export the tiers, those with a teacher last, as far as the budget goes."""
+    price = this.config.price
+    climb = Climb(this.config.budget, price.electricity, price.machine)
+    left_out: dict[str, str] = {}
+    for tier in sorted(planned.tiers, key=lambda tier: tier.teacher is not None):
+        if why := _untaught(this, tier) or climb.refuses(planned.estimates[tier.name], step_up=tier.teacher is None):
+            left_out[tier.name] = why
+            this.progress.say(f"Not learnt, tier {tier.name!r}: {why}")
+            continue
+        _train(this, tier)
+        _export(this, tier)
+        training = read_json(this.made[f"train/{tier.name}"].folder / "measured" / "training.json")
+        credit_B = credit(this.made[f"export/{tier.name}"].folder, this.data) if tier.teacher is None else None
+        climb.learnt(tier.name, training["seconds"], training["energy"]["joules"], credit_B)
+    if not this.of("train"):
+        raise nothing_left(left_out)
+
+
 def _train(this: Run, tier: TierConfig) -> None:
     depends = {**tier.dump(), "seed": this.config.seed}
-    cache = this.folder / "cache"
-    _make(this, f"train/{tier.name}", depends, {"data": "prepare"}, lambda f: train(tier, this.data, this.config.seed, f, cache, this.progress))
+    cache, teacher, inputs = this.folder / "cache", None, {"data": "prepare"}
+    if tier.teacher is not None:
+        teacher, taught_by = _teacher(this, tier.teacher)
+        inputs |= {name: name for name in taught_by}
+    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, this.config.seed, teacher, f, cache, this.progress))
+
+
+def _teacher(this: Run, name: str) -> tuple[Predictor, list[str]]:
+    """Return the predictor that `name` means, and the artefacts that it was made from."""
+    without = {tier: made.folder for tier, made in this.of("export").items() if tier not in _pupils(this)}
+    if name != REFERENCE:
+        return Tier.open(without[name]), [f"export/{name}"]
+    return reference(this.data, without, this.progress), [f"export/{tier}" for tier in without]
+
+
+def _untaught(this: Run, tier: TierConfig) -> str | None:
+    """Return why there is nobody to teach `tier`, or None."""
+    learnt = this.of("export").keys() - _pupils(this)
+    if tier.teacher is None or tier.teacher in learnt or (tier.teacher == REFERENCE and learnt):
+        return None
+    return f"its teacher {tier.teacher!r} is not learnt."
+
+
+def _pupils(this: Run) -> set[str]:
+    return {tier.name for tier in this.config.climbed if tier.teacher is not None}
 
 
 def _export(this: Run, tier: TierConfig) -> None:
-    learnt = this.made[f"train/{tier.name}"]
+    learnt, data = this.made[f"train/{tier.name}"], this.data
     inputs = {"data": "prepare", "learnt": f"train/{tier.name}"}
-    exported = _make(this, f"export/{tier.name}", {}, inputs, lambda f: export(learnt.folder, this.data, f, this.progress))
-    agreement, difference = read_json(exported.folder / "measured" / "parity.json")
-    this.progress.say(
-        f"Tier {tier.name!r} is learnt ({learnt.seconds + exported.seconds:.1f} s) and usable. "
-        f"Parity learnt → exported: {agreement['value']:.1%} of {agreement['n']} rows, largest difference {difference['value']:.1e}."
-    )
+    exported = _make(this, f"export/{tier.name}", {}, inputs, lambda f: export(learnt.folder, data, f, this.progress))
+    for member, measured in read_json(exported.folder / "measured" / "parity.json").items():
+        why = partial(difference, learnt.folder, data, exported.folder)
+        gate.held(measured, f"learnt → exported of tier {member!r}", why, this.config.release, this.override)
+        this.progress.say(f"Tier {member!r} is learnt ({learnt.seconds + exported.seconds:.1f} s) and usable. {_told(measured, 'learnt → exported')}")
+
+
+def _calibrate(this: Run) -> None:
+    config, exported = this.config.cascade, {name: made.folder for name, made in this.of("export").items()}
+    inputs = {"data": "prepare", **{f"export/{name}": f"export/{name}" for name in exported}}
+    _make(this, "calibrate", config.model_dump(mode="json"), inputs, lambda f: calibrate(config, this.data, exported, f, this.progress))
 
 
 def _evaluate(this: Run) -> None:
-    learnt = {n.removeprefix("train/"): a.folder for n, a in this.made.items() if n.startswith("train/")}
-    exported = {name: this.made[f"export/{name}"].folder for name in learnt}
-    inputs = {"data": "prepare", **{f"export/{name}": f"export/{name}" for name in learnt}}
-    _make(this, "evaluate", {}, inputs, lambda folder: evaluate(this.data, learnt, exported, folder, this.progress))
+    learnt, exported = ({name: made.folder for name, made in this.of(stage).items()} for stage in ("train", "export"))
+    inputs = {"data": "prepare", "calibrate": "calibrate", **{f"export/{name}": f"export/{name}" for name in learnt}}
+    price, serves, calibrated = this.config.price, this.config.pack.tier, this.made["calibrate"].folder
+    depends = {"price": price.model_dump(mode="json"), "serves": serves}
+    _make(this, "evaluate", depends, inputs, lambda f: evaluate(price, serves, this.data, learnt, exported, calibrated, f, this.progress))
+
+
+def _judge(this: Run, insist: bool) -> None:
+    """Write the report with its verdicts; then, where it is to be packed, raise GateClosed if a limit does not hold."""
+    found = read_json(this.made["evaluate"].folder / "measured" / "report.json")
+    verdicts = gate.judge(found, this.config.release)
+    found |= gate.told(verdicts, this.override)
+    limits = {name: limit.described() for name, limit in this.config.release.items()}
+    found["recommends"] = recommendation(found, limits)
+    depends = {"evaluated": this.made["evaluate"].measured, "gates": found["gates"], "override": found["override"], "limits": limits}
+    made = _make(this, "report", depends, {"evaluate": "evaluate"}, lambda folder: write_report(found, folder))
+    this.progress.say(f"Report: {made.folder / 'report.html'}")
+    try:
+        if insist:
+            gate.insist(verdicts, this.override)
+    except GateClosed as closed:
+        closed.report = found
+        raise
 
 
 def _pack(this: Run) -> None:
-    exported = {n.removeprefix("export/"): a for n, a in this.made.items() if n.startswith("export/")}
-    place = this.folder / "package"
-    config, settings = this.config, this.config.serve.model_dump(mode="json")
+    place, config = this.folder / "package", this.config
+    exported, calibrated, settings = this.of("export"), this.made["calibrate"], config.serve.model_dump(mode="json")
     name = this.folder.resolve().name
-    this.packed = pack(config.pack, this.data, exported, this.made["evaluate"], settings, place, name, this.signer, this.progress)
-    agreement, difference = this.packed.parity
+    report, where = this.made["report"], "exported → packaged"
+
+    def hold(measured: Sequence[Measurement], why: Callable[[], str | None]) -> None:
+        gate.held([asdict(m) for m in measured], where, why, config.release, this.override)
+
+    packed = this.packed = pack(config.pack, this.data, exported, calibrated, report, settings, place, name, this.signer, hold, this.progress)
     this.progress.say(
-        f"Signed package: {place} (model {this.packed.package.manifest.model[:12]}, by {this.packed.package.signed_by}). "
-        f"Parity exported → packaged: {agreement.value:.1%} of {agreement.n} rows, largest difference {difference.value:.1e}."
+        f"Signed package: {place} (model {packed.package.manifest.model[:12]}, by {packed.package.signed_by}). "
+        f"{_told([asdict(m) for m in packed.parity], where)}"
     )
+
+
+def _told(measured: list[dict[str, Any]], where: str) -> str:
+    agreement, difference, *_ = measured
+    return f"Parity {where}: {agreement['value']:.1%} of {agreement['n']} rows, largest difference {difference['value']:.1e}."
 
 
 def _make(this: Run, stage: str, depends: Mapping[str, Any], inputs: Mapping[str, str], work: Callable[[Path], None]) -> Artefact:

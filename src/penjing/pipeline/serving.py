@@ -22,4 +22,4 @@ def serve(path: Path, overrides: Sequence[str], signer: Signer, ready: Callable[
     found = opened(path, signer, asked.tier)
     config = load(ServeConfig, None, overrides, found.settings)
     served = Served(found.name, found.model, found.signed_by, found.created)
-    run.serve(found.tier, served, config, lambda url: ready(found, url))
+    run.serve(found.predictor, served, config, lambda url: ready(found, url))

@@ -58,7 +58,7 @@ def _first(source: Path, target: str | None, names: list[str]) -> str:
         if isinstance(section, type) and issubclass(section, Section):
             lines += ["", f"# {name}:", *_explained(section, "#   # ", "#   ", {})] if name != "data" else []
         else:
-            lines += ["", f"# {described.description}", f"# {name}: {_yaml(described.default)}"]
+            lines += ["", f"# {' '.join((described.description or '').split())}", f"# {name}: {_yaml(described.default)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -66,7 +66,7 @@ def _explained(section: type[Section], why: str, key_at: str, said: Container[st
     lines = []
     for key, described in section.model_fields.items():
         if key not in said:
-            lines += [f"{why}{described.description}", f"{key_at}{key}: {_yaml(described.default)}"]
+            lines += [f"{why}{' '.join((described.description or '').split())}", f"{key_at}{key}: {_yaml(described.default)}"]
     return lines
 
 

@@ -8,16 +8,22 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from penjing.core.data import read
 from penjing.core.errors import BadRequest, RunFailed
-from penjing.core.protocols import Signer
+from penjing.core.paired import Paired, paired
+from penjing.core.protocols import Signer, Task
 from penjing.core.types import Prediction, Row
 from penjing.package.open import Package, open_package
 from penjing.stages.predict import require
 
 CHUNK = 32
 ROWS = 256
+CLOSE = 1e-3
+"""Difference of a score that the size of a batch may make; what is beyond is another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,14 @@ class Served:
     """Rows whose answer is the same, scores left aside."""
     largest_difference: float
     """Of any score."""
+    score: Paired | None
+    """How much better the server does than the package, a row; None where the rows have no targets."""
+    cause: str | None
+    """What differs first, where something does."""
+
+    @property
+    def holds(self) -> bool:
+        return self.same == self.rows and self.largest_difference <= CLOSE
 
 
 def verify(folder: Path, signer: Signer) -> Package:
@@ -38,15 +52,42 @@ def verify(folder: Path, signer: Signer) -> Package:
 
 def compare_served(package: Package, url: str, source: Path) -> Served:
     """Ask the server at `url` the first rows of `source` and compare its answers with the package's own."""
-    tier = package.tier()
+    predictor = package.predictor()
     rows = _first(source)
-    require(tier, rows[0], str(source))
-    asked = [{column: row[column] for column in tier.task.example} for row in rows]
+    require(predictor, rows[0], str(source))
+    asked = [{column: row[column] for column in predictor.task.example} for row in rows]
     theirs = [answer for start in range(0, len(asked), CHUNK) for answer in _ask(url, asked[start : start + CHUNK])]
-    ours = tier.predict(rows)
+    ours = predictor.predict(rows)
     pairs = list(zip(ours, theirs, strict=True))
-    same = sum(_answer(a) == _answer(b) for a, b in pairs)
-    return Served(len(rows), same, max(abs(_figure(a) - _figure(b)) for a, b in pairs))
+    same = [_answer(a) == _answer(b) for a, b in pairs]
+    largest = max(abs(_figure(a) - _figure(b)) for a, b in pairs)
+    cause = None if all(same) and largest <= CLOSE else _cause(package, predictor.name, url, rows, pairs, same)
+    return Served(len(rows), sum(same), largest, _score(predictor.task, rows, pairs, same), cause)
+
+
+def _score(task: Task, rows: Sequence[Row], pairs: Sequence[tuple[Prediction, Prediction]], same: Sequence[bool]) -> Paired | None:
+    """Return the paired difference in the task's first score, row by row; only rows whose answers differ have one."""
+    if any(row.get(task.target) is None for row in rows):
+        return None
+    ours, theirs = np.ones(len(rows)), np.ones(len(rows))
+    for i in map(int, np.flatnonzero(~np.array(same))):
+        ours[i], theirs[i] = (task.score([prediction], [rows[i]])[0].value for prediction in pairs[i])
+    return paired(theirs, ours)
+
+
+def _cause(package: Package, name: str, url: str, rows: Sequence[Row], pairs: Sequence[tuple[Prediction, Prediction]], same: Sequence[bool]) -> str:
+    """Return what differs first: the model, what of it answers, the columns it reads, or else the first row."""
+    about = _get(url, "/v1/model")
+    wanted = {"model": package.manifest.model, "tier": name, "columns": list(package.predictor().task.example)}
+    for key, value in wanted.items():
+        if about.get(key) != value:
+            return f"the server's {key} is {_short(about.get(key))}, the package's {_short(value)}"
+    first = int(np.argmin(same)) if not all(same) else int(np.argmax([abs(_figure(a) - _figure(b)) for a, b in pairs]))
+    return f"model and tier are the same, and row {first + 1} is answered otherwise: what stands between, such as a proxy, changes rows or answers"
+
+
+def _short(value: object) -> str:
+    return repr(value[:12] if isinstance(value, str) and len(value) == 64 else value)
 
 
 def _first(source: Path) -> list[Row]:
@@ -71,6 +112,15 @@ def _ask(url: str, rows: Sequence[Row]) -> list[Prediction]:
         raise RunFailed(f"{url} answered {error.code}: {error.read().decode(errors='replace')[:300]}") from error
     except OSError as error:
         raise RunFailed(f"{url} does not answer ({error}). Is the server running? Start it with: penjing serve PACKAGE") from error
+
+
+def _get(url: str, path: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}{path}", timeout=60) as answer:  # noqa: S310
+            about: dict[str, Any] = json.load(answer)
+            return about
+    except (OSError, ValueError):
+        return {}
 
 
 def _figure(prediction: Prediction) -> float:

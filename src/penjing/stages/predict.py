@@ -17,14 +17,13 @@ from typing import IO, Any
 from penjing.core.data import read
 from penjing.core.errors import BadRequest, DataError, nearest
 from penjing.core.files import written
-from penjing.core.protocols import Progress
-from penjing.core.tier import Tier
+from penjing.core.protocols import Predictor, Progress
 from penjing.core.types import Prediction, Row
 
 Write = Callable[[list[dict[str, Any]]], None]
 
 
-def predict(tier: Tier, source: Path, output: Path | None, encoding: str, progress: Progress) -> int:
+def predict(predictor: Predictor, source: Path, output: Path | None, encoding: str, progress: Progress) -> int:
     """Answer every row of `source` into `output` (CSV or JSONL by its name; None is standard output as JSONL). Returns how many.
 
     The output appears when all is answered and never in part. Raises DataError for a file without the input columns.
@@ -33,17 +32,17 @@ def predict(tier: Tier, source: Path, output: Path | None, encoding: str, progre
     progress.start(f"predict {source.name}", 0)
     with _sink(output) as write:
         for rows in read(source, "", encoding):
-            require(tier, rows[0], str(source))
-            write([_joined(row, p) for row, p in zip(rows, tier.predict(rows), strict=True)])
+            require(predictor, rows[0], str(source))
+            write([_joined(row, p) for row, p in zip(rows, predictor.predict(rows), strict=True)])
             count += len(rows)
             progress.advance(len(rows))
     progress.finish()
     return count
 
 
-def require(tier: Tier, row: Row, source: str) -> None:
-    """Raise DataError where `row` lacks a column that the tier reads."""
-    for column in tier.task.example:
+def require(predictor: Predictor, row: Row, source: str) -> None:
+    """Raise DataError where `row` lacks a column that `predictor` reads."""
+    for column in predictor.task.example:
         if column not in row:
             raise DataError(f"{source} has no column {column!r}, which the model reads. {nearest(column, row)}")
 

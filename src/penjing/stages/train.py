@@ -1,4 +1,4 @@
-"""tier + snapshot → a learnt tier: encodes the rows once, fits the learner, and measures it on the validation rows.
+"""tier + snapshot → a learnt tier: encodes the rows once, fits the learner, and meters what that took.
 
 Layout of the folder: `learnt.json` (names and options), `learner/` (the learner's own files), `measured/training.json`.
 """
@@ -6,44 +6,50 @@ Layout of the folder: `learnt.json` (names and options), `learner/` (the learner
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from penjing.core import plugins
+from penjing.core import asked, plugins
 from penjing.core.artefacts import CHECKPOINTS
+from penjing.core.cascade import output_of
+from penjing.core.energy import metered
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256, write_json
-from penjing.core.protocols import Fitting, Learner, Processor, Progress
+from penjing.core.protocols import Fitting, Learner, Predictor, Processor, Progress, Task
 from penjing.core.snapshot import Snapshot, Split
-from penjing.core.tier import Tier, packed
+from penjing.core.statistics import probabilities
+from penjing.core.tier import packed
 from penjing.core.tiers import TierConfig
 from penjing.core.types import Batch, NDArray
 
 CHUNK = 4096
+TRUE = 0.5
+"""Share of the truth in a pupil's target for a training row."""
 
 
-def train(tier: TierConfig, data: Snapshot, seed: int, folder: Path, cache: Path, progress: Progress) -> None:
-    """Learn `tier` from the training rows of `data` and write it into `folder`; goes on from the checkpoints of a killed try."""
-    started = time.monotonic()
+def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None, folder: Path, cache: Path, progress: Progress) -> None:
+    """Learn `tier` from the training rows of `data` and write it into `folder`; goes on from the checkpoints of a killed try.
+
+    With a `teacher` it learns what that answers as well as what is true, and from the unlabelled rows too.
+    """
     kind: type[Learner] = plugins.load("learners", tier.learner)
-    processor = _processor(kind.processor, tier, data)
-    examples = {split: _encoded(processor, data, split, cache, progress) for split in ("train", "validation")}
-    learner = kind.create(tier.options, data.task.outputs)
     checkpoints = folder / CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
-    learner.fit(examples["train"], examples["validation"], Fitting(seed, progress, checkpoints, cache))
-    seconds = time.monotonic() - started
     (folder / "learner").mkdir(exist_ok=True)
+    with metered() as used:
+        processor = _processor(kind.processor, tier, data)
+        examples, validation = (_encoded(processor, data, split, cache, progress) for split in ("train", "validation"))
+        if teacher is not None:
+            unlabelled = _encoded(processor, data, "unlabelled", cache, progress)
+            examples, validation = taught(teacher, data, examples, unlabelled, checkpoints, progress), as_shares(data.task, validation)
+        learner = kind.create(tier.options, data.task.outputs)
+        learner.fit(examples, validation, Fitting(seed, progress, checkpoints, cache))
     learner.save(folder / "learner")
     named = {"name": tier.name, "learner": tier.learner}
     write_json(folder / "learnt.json", named | {"task": packed("tasks", data.task), "processor": packed("processors", processor)})
-    measured = _validated(Tier(tier.name, data.task, processor, learner), data)
-    write_json(folder / "measured" / "training.json", {"seconds": round(seconds, 3), "validation": measured})
+    write_json(folder / "measured" / "training.json", {"seconds": round(used.seconds, 3), "energy": used.energy.as_json()})
     shutil.rmtree(checkpoints)
 
 
@@ -63,7 +69,7 @@ def _encoded(processor: Processor, data: Snapshot, split: Split, cache: Path, pr
 
     def batches() -> Iterator[tuple[Batch, NDArray]]:
         for rows in data.chunks(split, CHUNK):
-            yield processor.encode(rows), data.task.target_of(rows)
+            yield processor.encode(rows), (np.zeros(len(rows), np.int64) if split == "unlabelled" else data.task.target_of(rows))
             progress.advance(len(rows))
 
     examples = Examples.write(folder, batches())
@@ -76,7 +82,28 @@ def _nothing(processor: Processor, data: Snapshot) -> Examples:
     return Examples(*Examples(processor.encode(row), data.task.target_of(row)).batch(np.zeros(0, np.int64)))
 
 
-def _validated(tier: Tier, data: Snapshot) -> list[dict[str, Any]]:
-    rows = data.rows("validation")
-    predictions = [p for start in range(0, len(rows), CHUNK) for p in tier.predict(rows[start : start + CHUNK])]
-    return [asdict(m) for m in data.task.score(predictions, rows)] if rows else []
+def taught(teacher: Predictor, data: Snapshot, examples: Examples, unlabelled: Examples, folder: Path, progress: Progress) -> Examples:
+    """Return training and unlabelled examples with what `teacher` answers as target (Hinton, Vinyals and Dean 2015, section 2).
+
+    Of a training row half of the target is what is true: the teacher has seen it, and is surer of it than it should be.
+    """
+    _, spec = output_of(data.task)
+    parts: list[tuple[Batch, NDArray]] = []
+    for split, known in (("train", examples), ("unlabelled", unlabelled)):
+        rows = data.rows(split)  # type: ignore[arg-type]
+        progress.start(f"{teacher.name} answers {split} rows", len(rows))
+        answers = probabilities(asked.ask(teacher, rows, progress).astype(np.float64), spec.link)
+        progress.finish()
+        target = answers if split == "unlabelled" else (1 - TRUE) * answers + TRUE * as_shares(data.task, known).target
+        for start in range(0, len(rows), CHUNK):
+            chosen = np.arange(start, min(start + CHUNK, len(rows)))
+            parts.append((known.batch(chosen)[0], target[chosen].astype(np.float32)))
+    return Examples.write(folder / "taught", parts)
+
+
+def as_shares(task: Task, examples: Examples) -> Examples:
+    """Return `examples` with the share of each class as target, as a pupil's are; what is no class stays as it is."""
+    _, spec = output_of(task)
+    if spec.link != "softmax":
+        return examples
+    return Examples(examples.inputs, np.eye(spec.width, dtype=np.float32)[examples.target])

@@ -33,6 +33,7 @@ def table(path: Path, rows: list[tuple[Any, ...]], header: str = "text,label") -
 
 
 def labelled(tmp_path: Path, count: int = 100) -> Path:
+    tmp_path.mkdir(exist_ok=True)
     return table(tmp_path / "data.csv", [(t, "yes" if i % 4 else "no") for i, t in enumerate(texts(count))])
 
 
@@ -55,9 +56,13 @@ def test_the_named_column_of_the_named_file_is_learnt(tmp_path: Path) -> None:
     assert prepared(tmp_path, source=str(one), target="other", text=["text"]).task.labels == ["p", "q"]  # type: ignore[attr-defined]
 
 
+def filled(data: Snapshot) -> dict[str, int]:
+    return {split: rows for split, rows in data.counts.items() if rows}
+
+
 def test_splits_are_stratified_disjoint_and_of_the_asked_sizes(tmp_path: Path) -> None:
     data = prepared(tmp_path, source=str(labelled(tmp_path, 400)))
-    assert data.counts == {"train": 272, "validation": 48, "test": 80}
+    assert filled(data) == {"train": 272, "validation": 48, "test": 80}
     assert sum(row["label"] == "no" for row in data.rows("test")) == 20
     assert not ids(data, "train") & ids(data, "test")
     assert len(ids(data, "train") | ids(data, "validation") | ids(data, "test")) == 400
@@ -70,14 +75,40 @@ def test_another_seed_divides_differently_and_the_same_seed_alike(tmp_path: Path
     assert ids(first, "test") == ids(again, "test") != ids(other, "test")
 
 
+@pytest.mark.changes("data.calibration")
+def test_calibration_rows_are_a_tenth_where_that_can_prove_something_and_else_what_is_asked_for(tmp_path: Path) -> None:
+    many, few = (str(labelled(tmp_path / name, count)) for name, count in (("many", 4000), ("few", 400)))
+    assert prepared(tmp_path, source=many).counts["calibration"] == 320
+    assert prepared(tmp_path, source=few).counts["calibration"] == 0
+    assert prepared(tmp_path, source=few, calibration=0.25).counts["calibration"] == 80
+    rows = table(tmp_path / "calibration.csv", [(t, "no") for t in texts(9, start=5000)])
+    assert prepared(tmp_path, source=few, calibration=str(rows)).counts["calibration"] == 9
+    with pytest.raises(DataError, match=r"data.calibration is 0.7"):
+        prepared(tmp_path, source=few, calibration=0.7)
+
+
+@pytest.mark.changes("data.unlabelled")
+def test_unlabelled_rows_are_kept_apart_from_all_that_measures(tmp_path: Path) -> None:
+    source = labelled(tmp_path, 100)
+    known = source.read_text().splitlines()[1].rsplit(",", 1)[0]
+    more = tmp_path / "more.csv"
+    more.write_text("text\n" + "\n".join([known, "a text that nobody labelled", "", "another such text"]) + "\n")
+    data = prepared(tmp_path, source=str(source), unlabelled=str(more))
+    assert sorted(row["text"] for row in data.rows("unlabelled")) == ["a text that nobody labelled", "another such text"]
+    assert prepared(tmp_path, source=str(source)).counts["unlabelled"] == 0
+    more.write_text("words\nx\n")
+    with pytest.raises(DataError, match=r"no column 'text', which the task reads \(data.unlabelled\)"):
+        prepared(tmp_path, source=str(source), unlabelled=str(more))
+
+
 @pytest.mark.changes("data.validation")
 @pytest.mark.changes("data.test")
 def test_shares_and_files_of_their_own_decide_the_splits(tmp_path: Path) -> None:
     source = str(labelled(tmp_path))
-    assert prepared(tmp_path, source=source, test=0.5, validation=0.1).counts == {"train": 45, "validation": 5, "test": 50}
+    assert filled(prepared(tmp_path, source=source, test=0.5, validation=0.1)) == {"train": 45, "validation": 5, "test": 50}
     test = table(tmp_path / "test.csv", [(t, "no") for t in texts(7, start=500)])
     valid = table(tmp_path / "valid.csv", [(t, "yes") for t in texts(3, start=600)])
-    assert prepared(tmp_path, source=source, test=str(test), validation=str(valid)).counts == {"train": 100, "validation": 3, "test": 7}
+    assert filled(prepared(tmp_path, source=source, test=str(test), validation=str(valid))) == {"train": 100, "validation": 3, "test": 7}
 
 
 @pytest.mark.changes("data.group")
@@ -134,7 +165,7 @@ def test_the_splits_that_a_dataset_folder_comes_with_are_kept(tmp_path: Path) ->
         rows = {"text": texts(count, start), "label": ["ab"[i % 2] for i in range(count)]}
         pq.write_table(pa.table(rows), folder / f"{split}-00000-of-00001.parquet")
     data = prepared(tmp_path, source=str(tmp_path / "hub"))
-    assert data.counts == {"train": 34, "validation": 6, "test": 10}
+    assert filled(data) == {"train": 34, "validation": 6, "test": 10}
 
 
 @pytest.mark.changes("data.rare_classes")

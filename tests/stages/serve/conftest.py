@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from penjing.core.cascade import Predictors
 from penjing.core.files import write_json
 from penjing.core.tier import Tier, describe
 from penjing.core.types import Batch, Ragged
@@ -50,6 +51,9 @@ class Counter:
         if (features.lengths == 0).any():
             raise ZeroDivisionError("secret details of the engine")
         return {"logits": np.stack([np.full(len(features), 3.0), np.log(features.lengths)], axis=1).astype(np.float32)}
+
+    def work(self, batch: Batch) -> float:
+        return 1.0
 
 
 @dataclass
@@ -124,7 +128,7 @@ class Sealed:
 
 
 @pytest.fixture
-def sealed(tmp_path: Path) -> Sealed:
+def sealed(tmp_path: Path, plain: Callable[..., Predictors]) -> Sealed:
     """A signed package of two tiers that disagree; "first" answers."""
     tiers = {}
     for name, sign in {"first": 1.0, "second": -1.0}.items():
@@ -134,7 +138,7 @@ def sealed(tmp_path: Path) -> Sealed:
         describe(tiers[name], name, TextClassification("rating", ["review"], ["bad", "good"]), Tokens(["review"], tokenizer(), 32), "onnx-runtime")
     make_key(tmp_path / "home")
     signer = ModelSigner(tmp_path / "home")
-    seal(tmp_path / "package", "reviews", tiers, "first", {"README.md": "# reviews"}, {}, signer)
+    seal(tmp_path / "package", "reviews", tiers, plain(tiers, "first"), {"README.md": "# reviews"}, {}, signer)
     return Sealed(tmp_path / "package", signer)
 
 

@@ -241,7 +241,7 @@ for name in ("torch", "transformers", "ray", "sklearn"):
 from penjing.package.open import open_package
 from penjing.security.signing import ModelSigner
 import penjing.stages.serve.run
-print(open_package(Path(sys.argv[1]), ModelSigner(Path(sys.argv[2]))).tier().predict([{"review": "good"}])[0]["label"])
+print(open_package(Path(sys.argv[1]), ModelSigner(Path(sys.argv[2]))).predictor().predict([{"review": "good"}])[0]["label"])
 """
     command = [sys.executable, "-c", program, str(sealed.folder), str(sealed.signer.home)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -50,7 +50,7 @@ class TextRegression:
         return {"target": target, "columns": list(columns), "center": float(values.mean()), "scale": float(values.std())}
 
     def target_of(self, rows: Sequence[Row]) -> NDArray:
-        values = np.array([[_number(row.get(self.target), self.target)] for row in rows])
+        values = np.array([_number(row.get(self.target), self.target) for row in rows])[:, None]
         return ((values - self.center) / self.scale).astype(np.float32)
 
     def strata(self, rows: Sequence[Row]) -> NDArray:

@@ -22,12 +22,15 @@ from penjing.core.data import read, source_of
 from penjing.core.errors import DataError, nearest
 from penjing.core.files import sha256, write_json
 from penjing.core.protocols import Progress, Task
-from penjing.core.snapshot import ROW_ID
+from penjing.core.snapshot import ROW_ID, Split
 from penjing.core.tier import packed
 from penjing.core.types import Row
 from penjing.stages.prepare import infer, splits
 
-SPLITS: tuple[Literal["train"], Literal["validation"], Literal["test"]] = ("train", "validation", "test")
+SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
+"""In the order in which a row that stands in several is kept; the first takes what the others leave."""
+CALIBRATED = 300
+"""Calibration rows below which 99 % of agreement cannot be shown with 95 % confidence: fewer are better spent on training."""
 
 
 class DataConfig(Section):
@@ -45,8 +48,13 @@ class DataConfig(Section):
     """Character encoding of text files."""
     validation: float | str = 0.15
     """Share of the training rows kept to choose by (0 to 0.5), or a file of its own."""
+    calibration: float | str | None = None
+    """Share of the training rows kept to prove the cascade's promise on (0 to 0.5), or a file of its own. Where not given, a tenth if that is
+    300 rows, else none."""
     test: float | str = 0.2
     """Share of all rows kept to measure on (0 to 0.5), or a file of its own."""
+    unlabelled: str | None = None
+    """File of rows without answers, for tiers that learn from a teacher."""
     clean: list[str] = Field(default=["empty", "repeated"])
     """Cleaners that drop rows, in their order."""
     rare_classes: Literal["refuse", "drop"] = "refuse"
@@ -55,7 +63,7 @@ class DataConfig(Section):
 
 def sources_digest(config: DataConfig) -> dict[str, str]:
     """Return the SHA-256 of every file that the data come from: a changed file makes the stage run again."""
-    named = [config.source, *(v for v in (config.validation, config.test) if isinstance(v, str))]
+    named = [config.source, *(v for v in (config.validation, config.calibration, config.test, config.unlabelled) if isinstance(v, str))]
     found: dict[str, str] = {}
     for name in named:
         path = Path(name)
@@ -87,10 +95,11 @@ def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progr
             progress.say(sentence)
     kind: type[Task] = plugins.load("tasks", chosen.value)
     divided = cut.without_leaks(cut.divide(kind(**kind.options_from(kept, target, columns.value)), given, seed))
+    unlabelled = cut.unlabelled(_unlabelled(config, columns.value, progress), divided)
     made = kind(**kind.options_from(divided["train"], target, columns.value))
     _check_known(made, divided)
-    _write(folder, made, columns.value, divided, cut.dropped)
-    counts = ", ".join(f"{len(divided[split]):,} {split}" for split in SPLITS)
+    _write(folder, made, columns.value, divided | {"unlabelled": unlabelled}, cut.dropped)
+    counts = ", ".join(f"{len(rows):,} {split}" for split, rows in (divided | {"unlabelled": unlabelled}).items() if rows)
     progress.say(f"Rows: {counts}. Dropped: {cut.reasons}.")
 
 
@@ -100,7 +109,7 @@ def _read(config: DataConfig, progress: Progress) -> dict[str, list[Row]]:
     parts = {split or "": (path, split) for split in (source_of(path).splits(path) or [""])}
     if len(parts) == 1 and "train" in parts:
         parts = {"": parts["train"]}
-    for split, value in (("validation", config.validation), ("test", config.test)):
+    for split, value in (("validation", config.validation), ("calibration", config.calibration), ("test", config.test)):
         if isinstance(value, str):
             parts[split] = (Path(value), "")
     if len(parts) > 1 and "" in parts:
@@ -116,6 +125,19 @@ def _read(config: DataConfig, progress: Progress) -> dict[str, list[Row]]:
             progress.advance(len(chunk))
     progress.finish()
     return given
+
+
+def _unlabelled(config: DataConfig, columns: Sequence[str], progress: Progress) -> list[Row]:
+    """Return the rows of `data.unlabelled`, numbered from minus one down: they have no place among the labelled ones."""
+    if config.unlabelled is None:
+        return []
+    path = Path(config.unlabelled)
+    rows = [row for chunk in read(path, next(iter(source_of(path).splits(path)), ""), config.encoding) for row in chunk]
+    progress.say(f"Rows without answers: {len(rows):,} from {path.name}.")
+    for column in columns:
+        if rows and column not in rows[0]:
+            raise DataError(f"{path} has no column {column!r}, which the task reads (data.unlabelled). {nearest(column, rows[0])}")
+    return [{**row, ROW_ID: -i} for i, row in enumerate(rows, 1)]
 
 
 @dataclass
@@ -149,7 +171,7 @@ class _Cut:
     def divide(self, task: Task, given: dict[str, list[Row]], seed: int) -> dict[str, list[Row]]:
         """Return the rows of each split: those that came so, and the rest divided by the shares of the config."""
         whole = given.get("", given.get("train", []))
-        wanted = self._shares(given)
+        wanted = self._shares(given, len(whole))
         if wanted[-1]:
             whole = self._without_rare(task, whole)
         strata = task.strata(whole)
@@ -163,20 +185,23 @@ class _Cut:
                     f"Column {self.config.group!r} has too few groups ({len(set(groups))}) to divide by. Choose another data.group, or none."
                 )
         divided: dict[str, list[Row]] = {name: [whole[i] for i in np.flatnonzero(split_B == s)] for s, name in enumerate(SPLITS)}
-        return divided | {name: rows for name, rows in given.items() if name in ("validation", "test")}
+        return divided | {name: rows for name, rows in given.items() if name in SPLITS[1:]}
 
-    def _shares(self, given: Container[str]) -> tuple[float, float, float]:
-        """Return the shares of train, validation and test among the rows that came undivided."""
-        shares = {"validation": 0.0, "test": 0.0}
+    def _shares(self, given: Container[str], count: int) -> list[float]:
+        """Return the shares of the splits among the `count` rows that came undivided."""
+        shares = dict.fromkeys(SPLITS[1:], 0.0)
         for split in shares:
             value = getattr(self.config, split)
             if isinstance(value, float | int) and split not in given:
                 if not 0 <= value <= 0.5:
                     raise DataError(f"data.{split} is {value}: expected a share of the rows from 0 to 0.5, or the name of a file.")
                 shares[split] = value
-        # Validation is a share of the rows that are not for testing.
-        validation = shares["validation"] * (1 - shares["test"])
-        return 1 - shares["test"] - validation, validation, shares["test"]
+        if self.config.calibration is None and "calibration" not in given and 0.1 * (1 - shares["test"]) * count >= CALIBRATED:
+            shares["calibration"] = 0.1
+        # Validation and calibration are shares of the rows that are not for testing.
+        for split in ("validation", "calibration"):
+            shares[split] *= 1 - shares["test"]
+        return [1 - sum(shares.values()), *shares.values()]
 
     def _group(self, row: Row) -> str:
         return str(row.get(self.config.group or ""))
@@ -213,6 +238,14 @@ class _Cut:
                 raise DataError(f"No {split} rows are left after removing empty, repeated and shared ones. Add data, or change data.{split}.")
         return divided
 
+    def unlabelled(self, rows: list[Row], divided: dict[str, list[Row]]) -> list[Row]:
+        """Return the unlabelled `rows` that say something new; above all none that is held back to choose, prove or measure by."""
+        for name in self.config.clean:
+            labelled = [{**row, self.target: "?"} for row in rows]
+            rows = self.keep(rows, plugins.load("cleaners", name)(labelled, self.columns, self.target), name)
+        seen = {key for split in SPLITS for row in divided[split] for key in self._identity(row)}
+        return self.keep(rows, (not self._identity(row) & seen for row in rows), "unlabelled rows that also stand among the labelled")
+
 
 def _check_known(task: Task, divided: dict[str, list[Row]]) -> None:
     for name in SPLITS:
@@ -233,7 +266,7 @@ def _write(folder: Path, task: Task, columns: list[str], divided: dict[str, list
         {
             "task": packed("tasks", task),
             "columns": columns,
-            "counts": {split: len(divided[split]) for split in SPLITS},
+            "counts": {split: len(rows) for split, rows in divided.items()},
             "dropped": dict(Counter(d["reason"] for d in dropped)),
         },
     )

@@ -1,4 +1,4 @@
-"""The HTTP of a served tier: one small JSON API, health, metrics and two pages. Knows the batcher and the tier; not where the tier came from.
+"""The HTTP of a served predictor: one small JSON API, health, metrics and two pages. Knows the batcher and the predictor; not where it came from.
 
     POST /v1/predict   {"rows": [{column: value}]} → {"predictions": [{"label", "score", "tier", …}]}, one a row, in order
     GET  /v1/model     what answers: name, tier, task, columns, digest, signer
@@ -24,7 +24,8 @@ from starlette.exceptions import HTTPException
 
 import penjing
 from penjing.core.errors import BadRequest
-from penjing.core.tier import Tier, packed
+from penjing.core.protocols import Predictor
+from penjing.core.tier import packed
 from penjing.core.types import Prediction, Row
 from penjing.stages.serve import pages
 from penjing.stages.serve.batcher import Batcher, Busy, TooManyRows
@@ -48,24 +49,25 @@ class Served:
 
 
 class Service:
-    """A warmed tier behind a batcher, with its figures. Raises what the tier raises where it cannot answer its own example."""
+    """A warmed predictor behind a batcher, with its figures. Raises what the predictor raises where it cannot answer its own example."""
 
-    def __init__(self, tier: Tier, served: Served, config: ServeConfig) -> None:
-        self.example: Row = tier.task.example
-        self.answer: Prediction = tier.predict([self.example])[0]
-        task = packed("tasks", tier.task)
+    def __init__(self, predictor: Predictor, served: Served, config: ServeConfig) -> None:
+        self.example: Row = predictor.task.example
+        predictor.warm()
+        self.answer: Prediction = predictor.predict([self.example])[0]
+        task = packed("tasks", predictor.task)
         self.about: dict[str, Any] = {
             **asdict(served),
-            "tier": tier.name,
+            "tier": predictor.name,
             "task": task["name"],
-            "target": tier.task.target,
+            "target": predictor.task.target,
             "columns": list(self.example),
             "example": dict(self.example),
             "penjing": penjing.__version__,
         }
         self.limit_bytes = int(config.max_body_mb * 1e6)
-        self.batcher = Batcher(tier.predict, config.max_rows, config.max_wait_ms, config.queue_rows, observer=self._observe)
-        labels = {"name": served.name, "tier": tier.name, "model": served.model}
+        self.batcher = Batcher(predictor.predict, config.max_rows, config.max_wait_ms, config.queue_rows, observer=self._observe)
+        labels = {"name": served.name, "tier": predictor.name, "model": served.model}
         self.metrics = Metrics(labels, lambda: self.batcher.waiting)
 
     async def predict(self, request: Request) -> JSONResponse:
@@ -85,9 +87,9 @@ class Service:
         self.metrics.batch(rows, requests, seconds)
 
 
-def app(tier: Tier, served: Served, config: ServeConfig) -> FastAPI:
-    """Return the application that answers with `tier`, warmed by its task's example. Shutting it down answers what waits."""
-    service = Service(tier, served, config)
+def app(predictor: Predictor, served: Served, config: ServeConfig) -> FastAPI:
+    """Return the application that answers with `predictor`, warmed by its task's example. Shutting it down answers what waits."""
+    service = Service(predictor, served, config)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -97,7 +99,7 @@ def app(tier: Tier, served: Served, config: ServeConfig) -> FastAPI:
     api = FastAPI(
         title=served.name,
         version=penjing.__version__,
-        description=f"Predicts {tier.task.target!r} from {', '.join(map(repr, service.example))}.",
+        description=f"Predicts {predictor.task.target!r} from {', '.join(map(repr, service.example))}.",
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

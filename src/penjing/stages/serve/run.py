@@ -1,4 +1,4 @@
-"""Serves a tier over HTTP until it is told to stop. Prints nothing: whoever calls is told the address when it answers.
+"""Serves a predictor over HTTP until it is told to stop. Prints nothing: whoever calls is told the address when it answers.
 
 The port is taken before the model is read, so that a port in use is told at once.
 """
@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 
 from penjing.core.errors import BadRequest, RunFailed
-from penjing.core.tier import Tier
+from penjing.core.protocols import Predictor
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.http import Served, app
 
@@ -26,18 +26,18 @@ _FINISH_S = 30
 """Seconds that requests in flight get to finish after the server is told to stop."""
 
 
-def serve(tier: Tier, served: Served, config: ServeConfig, ready: Ready) -> None:
-    """Answer with `tier` until SIGTERM or Ctrl-C, and finish the requests in flight. Raises BadRequest where the port is in use."""
+def serve(predictor: Predictor, served: Served, config: ServeConfig, ready: Ready) -> None:
+    """Answer with `predictor` until SIGTERM or Ctrl-C, and finish the requests in flight. Raises BadRequest where the port is in use."""
     with closing(_listening(config)) as listening:
-        _serve(listening, tier, served, config, ready)
+        _serve(listening, predictor, served, config, ready)
 
 
 @contextmanager
-def serving(tier: Tier, served: Served, config: ServeConfig) -> Iterator[str]:
-    """Answer with `tier` from another thread while the block runs; yields the server's address."""
+def serving(predictor: Predictor, served: Served, config: ServeConfig) -> Iterator[str]:
+    """Answer with `predictor` from another thread while the block runs; yields the server's address."""
     with closing(_listening(config)) as listening:
         started = threading.Event()
-        server = _Server(tier, served, config, lambda _: started.set())
+        server = _Server(predictor, served, config, lambda _: started.set())
         thread = threading.Thread(target=server.run, args=([listening],), name="penjing-server", daemon=True)
         thread.start()
         try:
@@ -59,8 +59,8 @@ def address(host: str, listening: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """One process, no access log, nothing said in the answers about what serves them."""
 
-    def __init__(self, tier: Tier, served: Served, config: ServeConfig, ready: Ready) -> None:
-        application = app(tier, served, config)
+    def __init__(self, predictor: Predictor, served: Served, config: ServeConfig, ready: Ready) -> None:
+        application = app(predictor, served, config)
         super().__init__(
             uvicorn.Config(
                 application,
@@ -81,8 +81,8 @@ class _Server(uvicorn.Server):
             self._ready(address(self._host, sockets[0]))
 
 
-def _serve(listening: socket.socket, tier: Tier, served: Served, config: ServeConfig, ready: Ready) -> None:
-    server = _Server(tier, served, config, ready)
+def _serve(listening: socket.socket, predictor: Predictor, served: Served, config: ServeConfig, ready: Ready) -> None:
+    server = _Server(predictor, served, config, ready)
     with _told_plainly(config):
         listening.listen()  # two servers can have the port until one of them listens
     with _stopped_by_signals(server):
