@@ -16,7 +16,7 @@ DOCUMENTS = ["README.md", "README.zh-CN.md", "ARCHITECTURE.md", "CONTRIBUTING.md
 READMES = ["README.md", "README.zh-CN.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXAMPLES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "example_plugins").rglob("*.py"))
-_FENCED = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^(?:<!-- (?P<mark>[^\n]+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def text_of(name: str) -> str:
@@ -107,7 +107,7 @@ def test_every_option_that_is_written_is_taken(name: str) -> None:
         command = penjing_command.get_command(None, verb)  # type: ignore[arg-type]
         assert command is not None
         known = {option for parameter in command.params for option in parameter.opts}
-        assert set(re.findall(r"(?<!\S)(--?[a-z]+)", rest.split("  # ")[0])) <= known, f"penjing {verb}{rest}"
+        assert set(re.findall(r"(?<!\S)(--?[a-z]+(?:-[a-z]+)*)", rest.split("  # ")[0])) <= known, f"penjing {verb}{rest}"
 
 
 @pytest.mark.parametrize("name", READMES)

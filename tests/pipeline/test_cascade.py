@@ -13,9 +13,10 @@ import httpx
 import numpy as np
 import pytest
 
+from penjing.core.blend import plain
 from penjing.core.cascade import Cascade, Predictors
 from penjing.core.errors import BadRequest, ConfigError, GateClosed, Interrupted, PlanError
-from penjing.core.files import files_of, read_json, write_json
+from penjing.core.files import files_of, read_json, sha256
 from penjing.core.protocols import Silent
 from penjing.core.tier import Tier
 from penjing.core.types import Row
@@ -54,7 +55,8 @@ def mixed(count: int, seed: int = 0) -> list[Row]:
 
 
 def written(rows: list[Row], path: Path) -> Path:
-    path.write_text("\n".join(",".join(map(str, row.values())) for row in [dict.fromkeys(rows[0]) and {k: k for k in rows[0]}, *rows]) + "\n")
+    lines = [rows[0].keys(), *(row.values() for row in rows)]
+    path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
     return path
 
 
@@ -149,11 +151,10 @@ def test_the_estimator_answers_with_the_cascade() -> None:
 
 
 def test_the_model_digest_of_a_cascade_is_the_same_for_the_same_data_and_seed(again: Again, source: Path, tmp_path: Path) -> None:
-    first, second = again().packed, ran(source, tmp_path / "other" / "mixed").packed
-    assert first is not None
-    assert second is not None
-    assert first.package.manifest.model == second.package.manifest.model
-    assert again(cascade={**AGREE, "agreement": 0.9}).packed.package.manifest.model != second.package.manifest.model  # type: ignore[union-attr]
+    first, second = again(until="calibrate"), ran(source, tmp_path / "other", "calibrate")
+    assert {name: made.model for name, made in first.made.items()} == {name: made.model for name, made in second.made.items()}
+    other = again(until="calibrate", cascade={**AGREE, "agreement": 0.9})
+    assert other.made["calibrate"].model != second.made["calibrate"].model
 
 
 def test_a_run_killed_while_calibrating_learns_nothing_again(source: Path, tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ def test_the_package_holds_what_answers_needs_or_all_that_was_learnt(again: Agai
 def test_what_needs_a_tier_that_is_left_out_is_not_offered(again: Again) -> None:
     packed = again(pack={"tier": "cheap"}).packed
     assert packed is not None
-    with pytest.raises(BadRequest, match="no tier or cascade 'cascade' here"):
+    with pytest.raises(BadRequest, match="no cascade here"):
         packed.package.predictor("cascade")
 
 
@@ -309,8 +310,6 @@ def test_a_package_whose_cascade_names_a_tier_that_is_not_there_is_refused_thoug
     cascade["predictors"]["cascade"]["tiers"].append("dearest")
     (folder / CASCADE).write_text(json.dumps(cascade))
     (folder / "model.sig").unlink()
-    manifest = read_json(folder / MANIFEST)
-    write_json(folder / MANIFEST, manifest)
     signer().sign(folder)
     package = open_package(folder, signer())
     with pytest.raises(BadRequest, match=r"needs the tier 'dearest', which is not there \(found: cheap, dear\)"):
@@ -343,7 +342,7 @@ def test_a_package_made_from_a_damaged_export_is_sealed_again(again: Again) -> N
     weights = folder / "tiers" / "dear" / "engine" / "linear.safetensors"
     damage(weights)
     (folder / "model.sig").unlink()
-    digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in files_of(folder) if path.name != MANIFEST}
+    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files_of(folder) if path.name != MANIFEST}
     Manifest(**{**{name: getattr(good, name) for name in good.__slots__}, "digests": digests}).write(folder)
     signer().sign(folder)
     assert open_package(folder, signer()).manifest.lineage == good.lineage
@@ -354,12 +353,7 @@ def test_a_package_made_from_a_damaged_export_is_sealed_again(again: Again) -> N
     assert open_package(folder, signer()).manifest.digests == good.digests
 
 
-def _sha256(path: Path) -> str:
-    from penjing.core.files import sha256
-
-    return sha256(path)
-
-
+# Each is estimated to take a second, and the first takes more than none of it.
 def test_a_budget_leaves_out_what_does_not_fit_and_says_so(again: Again, source: Path, tmp_path: Path) -> None:
     said: list[str] = []
 
@@ -367,9 +361,9 @@ def test_a_budget_leaves_out_what_does_not_fit_and_says_so(again: Again, source:
         def say(self, sentence: str) -> None:
             said.append(sentence)
 
-    done = again(until="train", budget={"memory": "300MB"}, tiers=[CHEAP, {**DEAR, "buckets": 1 << 24}], progress=Told())
+    done = again(until="train", budget={"time": "1s"}, progress=Told())
     assert list(done.of("train")) == ["cheap"]
-    assert any("Not learnt, tier 'dear'" in sentence and "budget.memory" in sentence for sentence in said)
+    assert any("Not learnt, tier 'dear'" in sentence and "budget.time" in sentence for sentence in said)
     with pytest.raises(PlanError, match=r"No tier fits the budget:\nTier 'cheap': it needs about .* of budget.time 0 s are left"):
         ran(source, tmp_path / "none", "train", budget={"time": "0s"})
 
@@ -381,8 +375,8 @@ def test_a_pupil_whose_teacher_does_not_fit_the_budget_is_left_out_with_it(again
         def say(self, sentence: str) -> None:
             said.append(sentence)
 
-    tiers = [CHEAP, {**DEAR, "buckets": 1 << 24}, {**CHEAP, "name": "pupil", "teacher": "dear"}]
-    done = again(until="train", budget={"memory": "300MB"}, tiers=tiers, progress=Told())
+    tiers = [CHEAP, DEAR, {**CHEAP, "name": "pupil", "teacher": "dear"}]
+    done = again(until="train", budget={"time": "1s"}, tiers=tiers, progress=Told())
     assert list(done.of("train")) == ["cheap"]
     assert any("'pupil': its teacher 'dear' is not learnt" in sentence for sentence in said)
 
@@ -405,8 +399,6 @@ def test_early_exits_go_on_from_each_other_and_answer_as_they_do_alone(tmp_path:
 
 
 def _two_steps(names: list[str], threshold: float) -> dict[str, Any]:
-    from penjing.core.blend import plain
-
     steps = [
         {"tiers": names[: i + 1], "blend": plain([name], 2, "softmax").described(), "thresholds": [threshold] * (1 - i)}
         for i, name in enumerate(names)

@@ -14,7 +14,7 @@ from penjing.cli.options import FOLDER, go, of_a_run
 @of_a_run
 @click.option("--package", type=FOLDER, metavar="DIR", help="Measure this package on the rows of SOURCE, instead of a run's tiers on its test rows.")
 def command(package: Path | None, source: Path | None, **options: Any) -> None:
-    """Measure tiers on test rows: quality with 95 % intervals, speed, size."""
+    """Calibrate, measure on test rows, judge and report: quality with 95 % intervals, speed, size, energy."""
     from penjing.cli.tables import leaderboard
 
     if package is None:

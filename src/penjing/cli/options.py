@@ -22,7 +22,7 @@ def of_a_run(verb: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--target", metavar="COLUMN", help="Column to predict."),
             click.option("--text", metavar="COLUMN", multiple=True, help="Column to read; may be repeated. Found out where not given."),
             click.option("--test", metavar="FILE", help="File of test rows; a fifth of SOURCE where not given."),
-            click.option("--calibration", metavar="FILE", help="File of rows to prove the cascade on; a tenth of SOURCE where not given."),
+            click.option("--calibration", metavar="FILE", help="File of rows to prove the cascade on; a tenth where that is enough, else none."),
             click.option("--unlabelled", metavar="FILE", help="File of rows without answers, for tiers with a teacher."),
             click.option("--group", metavar="COLUMN", help="Column whose rows stay in one split together."),
             click.option("--task", metavar="NAME", help="Task; found out where not given."),

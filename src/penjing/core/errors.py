@@ -8,7 +8,7 @@ PenjingError                 1  it failed while running; finished stages are kep
 │   └── MissingLibrary          an optional library that a plugin needs
 ├── RunFailed                1  the machine said no in the middle: disk, permission, memory
 ├── Interrupted              1  Ctrl-C or SIGTERM; run the same command again to go on
-├── GateClosed               3  a limit the user set does not hold
+├── GateClosed               3  a limit, the user's or a default one, does not hold
 └── Refused                  4  a signature, digest or permission does not hold
 
 Every message says what is wrong, where, and what to do about it.

@@ -54,7 +54,7 @@ class Task(Protocol):
         """Return (B,) in 0..1: what a cascade defers on."""
 
     def agreement(self, ours: Batch, theirs: Batch) -> NDArray:
-        """Return (B,) in 0..1: whether two engines' outputs mean the same answer. What parity compares."""
+        """Return (B,) in 0..1: whether two engines' outputs mean the same answer. What parity and a promise of agreement compare."""
 
     def credit(self, outputs: Batch, rows: Sequence[Row]) -> NDArray:
         """Return (B,), at most 1: how right each answer is by the row's own target. 1 and 0 where an answer is right or wrong.

@@ -91,8 +91,9 @@ def run(
 
 def _prepare(this: Run) -> None:
     config, data = this.config, this.config.data
-    depends = {**data.model_dump(mode="json"), "task": config.task, "seed": config.seed, "files": sources_digest(data)}
-    _make(this, "prepare", depends, {}, lambda folder: prepare(data, config.task, config.seed, folder, this.progress))
+    proves = len(config.climbed) > 1 or any(getattr(tier.options, "exits", None) for tier in config.climbed)
+    depends = {**data.model_dump(mode="json"), "task": config.task, "seed": config.seed, "files": sources_digest(data), "proves": proves}
+    _make(this, "prepare", depends, {}, lambda folder: prepare(data, config.task, config.seed, folder, this.progress, proves))
 
 
 def _plan(this: Run) -> Plan:
@@ -225,7 +226,8 @@ def _pack(this: Run) -> None:
     report, where = this.made["report"], "exported → packaged"
 
     def hold(measured: Sequence[Measurement], why: Callable[[], str | None]) -> None:
-        gate.held([asdict(m) for m in measured], where, why, config.release, this.override)
+        # No override here: the report that it would have to stand in is among what is being packed.
+        gate.held([asdict(m) for m in measured], where, why, config.release)
 
     packed = this.packed = pack(config.pack, this.data, exported, calibrated, report, settings, place, name, this.signer, hold, this.progress)
     this.progress.say(

@@ -1,4 +1,4 @@
-"""Serves a package, or the newest tier of a run that is still under way."""
+"""Serves a package, or the cascade or the newest tier of a run that is still under way."""
 
 from __future__ import annotations
 

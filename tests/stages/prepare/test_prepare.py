@@ -37,10 +37,10 @@ def labelled(tmp_path: Path, count: int = 100) -> Path:
     return table(tmp_path / "data.csv", [(t, "yes" if i % 4 else "no") for i, t in enumerate(texts(count))])
 
 
-def prepared(tmp_path: Path, task: str | None = None, seed: int = 0, told: Told | None = None, **config: Any) -> Snapshot:
+def prepared(tmp_path: Path, task: str | None = None, seed: int = 0, told: Told | None = None, proves: bool = True, **config: Any) -> Snapshot:
     folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
-    prepare(DataConfig(**{"target": "label", **config}), task, seed, folder, told or Told())
+    prepare(DataConfig(**{"target": "label", **config}), task, seed, folder, told or Told(), proves)
     return Snapshot.open(folder)
 
 
@@ -77,8 +77,9 @@ def test_another_seed_divides_differently_and_the_same_seed_alike(tmp_path: Path
 
 @pytest.mark.changes("data.calibration")
 def test_calibration_rows_are_a_tenth_where_that_can_prove_something_and_else_what_is_asked_for(tmp_path: Path) -> None:
-    many, few = (str(labelled(tmp_path / name, count)) for name, count in (("many", 4000), ("few", 400)))
-    assert prepared(tmp_path, source=many).counts["calibration"] == 320
+    many, few = (str(labelled(tmp_path / name, count)) for name, count in (("many", 10_000), ("few", 400)))
+    assert prepared(tmp_path, source=many).counts["calibration"] == 800
+    assert prepared(tmp_path, source=many, proves=False).counts["calibration"] == 0, "a tier alone has nothing to prove"
     assert prepared(tmp_path, source=few).counts["calibration"] == 0
     assert prepared(tmp_path, source=few, calibration=0.25).counts["calibration"] == 80
     rows = table(tmp_path / "calibration.csv", [(t, "no") for t in texts(9, start=5000)])

@@ -95,6 +95,10 @@ class Search:
             return f"{len(self.target)} validation rows are too few to blend or calibrate by."
         if len(self.tiers) == 1:
             return "It is the only tier."
+        if reference == (next(iter(self.tiers)),):
+            return "No tier is cheaper."
+        if self.spec.link == "identity":
+            return "A number does not say how sure it is, so no row is handed to a cheaper tier."
         credit = self._credit(self.blends.of(reference)[1])
         if promise.keep == "accuracy" and not np.isin(credit, (0, 1)).all():
             return "Its answers are not simply right or wrong, so no share of right answers can be promised, and no row is handed to a cheaper tier."

@@ -29,8 +29,8 @@ from penjing.stages.prepare import infer, splits
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 """In the order in which a row that stands in several is kept; the first takes what the others leave."""
-CALIBRATED = 300
-"""Calibration rows below which 99 % of agreement cannot be shown with 95 % confidence: fewer are better spent on training."""
+CALIBRATED = 756
+"""Calibration rows below which the default promise of a cascade cannot be proved: fewer are better spent on training."""
 
 
 class DataConfig(Section):
@@ -49,8 +49,8 @@ class DataConfig(Section):
     validation: float | str = 0.15
     """Share of the training rows kept to choose by (0 to 0.5), or a file of its own."""
     calibration: float | str | None = None
-    """Share of the training rows kept to prove the cascade's promise on (0 to 0.5), or a file of its own. Where not given, a tenth if that is
-    300 rows, else none."""
+    """Share of the training rows kept to prove the cascade's promise on (0 to 0.5), or a file of its own. Where not given, a tenth if there are
+    several tiers and that is 756 rows, enough for the default promise; else none."""
     test: float | str = 0.2
     """Share of all rows kept to measure on (0 to 0.5), or a file of its own."""
     unlabelled: str | None = None
@@ -73,8 +73,11 @@ def sources_digest(config: DataConfig) -> dict[str, str]:
     return found
 
 
-def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progress: Progress) -> None:
-    """Write the snapshot of `config.source` into `folder`. Raises DataError with file, line or column and the remedy."""
+def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progress: Progress, proves: bool = True) -> None:
+    """Write the snapshot of `config.source` into `folder`. Raises DataError with file, line or column and the remedy.
+
+    proves: whether there are several tiers, so that calibration rows have something to prove.
+    """
     given = _read(config, progress)
     rows = [row for split in given.values() for row in split]
     if not rows:
@@ -84,7 +87,7 @@ def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progr
     if config.group is not None and config.group not in names:
         raise DataError(f"{config.source} has no column {config.group!r} (data.group). {nearest(config.group, names)}")
     columns = infer.text_columns(config.text, rows, names, [target, config.group], config.source)
-    cut = _Cut(config, target, columns.value)
+    cut = _Cut(config, target, columns.value, proves)
     given = {split: cut.clean(found) for split, found in given.items()}
     kept = [row for split in given.values() for row in split]
     if not kept:
@@ -147,6 +150,7 @@ class _Cut:
     config: DataConfig
     target: str
     columns: list[str]
+    proves: bool
     dropped: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -196,7 +200,7 @@ class _Cut:
                 if not 0 <= value <= 0.5:
                     raise DataError(f"data.{split} is {value}: expected a share of the rows from 0 to 0.5, or the name of a file.")
                 shares[split] = value
-        if self.config.calibration is None and "calibration" not in given and 0.1 * (1 - shares["test"]) * count >= CALIBRATED:
+        if self.proves and self.config.calibration is None and "calibration" not in given and 0.1 * (1 - shares["test"]) * count >= CALIBRATED:
             shares["calibration"] = 0.1
         # Validation and calibration are shares of the rows that are not for testing.
         for split in ("validation", "calibration"):

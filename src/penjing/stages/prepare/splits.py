@@ -1,4 +1,4 @@
-"""Divides rows into train, validation and test: stratified, and by whole groups where rows belong together. Pure numpy.
+"""Divides rows into train, validation, calibration and test: stratified, and by whole groups where rows belong together. Pure numpy.
 
 Shapes: B rows, S splits, C strata, G groups.
 """
