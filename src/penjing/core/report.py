@@ -6,8 +6,9 @@
     leaderboard: [{tier, kind: "tier" | "reference" | "cascade", of: [tiers], seconds_to_learn, energy_to_learn: core.energy.Energy,
                    validation: [m], parity: [m], measurements: [m]}], cheapest first
     reliability: {TIER: {method, before: R, after: R}}, R = {log_loss, brier, ece, bins: [{low, high, n, confidence, right}]}
-    cascade: null | {keep, promise, confidence, reference: [tiers], why, calibration_rows, needed_rows, steps: [{tiers, answers, method, threshold, share}],
-                     curve: [{share_cheap, agreement, credit, certified, seconds_per_1000}], test: [m],
+    cascade: null | {keep, promise, confidence, reference: [tiers], why, calibration_rows, needed_rows,
+                     steps: [{tiers, answers, method, threshold, share}], test: [m],
+                     curve: [{share_cheap, agreement, credit, certified, seconds_per_1000}],
                      offers: [what other promises would give]}
     prices: [steps of stages/evaluate/prices.py]
     confusion: null | {labels, counts: [[true by predicted]]}, slices: [{column, value, n, measurement: m}]

@@ -33,7 +33,7 @@ from penjing.stages.evaluate.slices import confusion, slices
 CHECKS = ("speed", "size", "energy")
 """Made of everything that could answer, after its quality."""
 SAME = 64
-"""Rows on which a cascade that runs is compared with what follows from its tiers' answers."""
+"""Rows on which a cascade that runs is compared with what follows from its tiers' answers, and by which the work of a tier is weighed."""
 
 
 def evaluate(
@@ -93,15 +93,14 @@ class _Evaluation:
             raise DataError("There are no test rows to measure on. Set data.test to a share of the rows or a file.")
         self.calibration: dict[str, Any] = read_json(calibrated / "calibration.json")
         self.predictors = Predictors.read(calibrated / "cascade.json")
-        self.places: dict[str, str] = {}
-        self.tiers: dict[str, Tier] = {}
-        for whole, folder in exported.items():
-            for member in Tier.open(folder).members():
-                self.tiers[member.name], self.places[member.name] = member, whole
+        members = [(member, whole) for whole, folder in exported.items() for member in Tier.open(folder).members()]
+        members.sort(key=lambda found: found[0].work(self.rows[:SAME]))
+        self.tiers = {member.name: member for member, _ in members}
+        self.places = {member.name: whole for member, whole in members}
         self.exported = exported
         self.said = {name: self._asked(tier) for name, tier in self.tiers.items()}
         cascades = {name: Cascade.read(self.predictors.of(name), self.tiers) for name in self.predictors.described}
-        # Cheapest first: tiers in the order of the config, then the reference where it is a blend, then the cascade.
+        # Cheapest first: tiers by their work, then the reference where it is a blend, then the cascade.
         self.names = [*self.tiers, *(name for name in cascades if name not in self.tiers)]
         self.cascades = {name: cascades[name] for name in self.names}
         self.answers = {name: cascade.from_said(self.said)[0] for name, cascade in self.cascades.items()}
