@@ -135,7 +135,7 @@ def test_an_answer_does_not_depend_on_the_rows_beside_it(size: int) -> None:
     assert [p for start in range(0, 200, size) for p in cut.predict(rows()[start : start + size])] == whole
 
 
-def test_no_rows_get_no_answers_and_ask_no_tier() -> None:
+def test_no_rows_get_no_answers() -> None:
     of = tiers(2)
     cut = cascade(of, [[0.8]])
     assert cut.predict([]) == []

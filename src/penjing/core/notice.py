@@ -7,6 +7,8 @@ Shapes: B and A rows of two splits, W width of the output.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp, mannwhitneyu
 
@@ -20,6 +22,8 @@ SURE = 0.05
 """p-value of "confidence is no higher where the answer is right" above which confidence is not shown to tell anything."""
 FEW = 5
 """Right and wrong answers, or rows of a class, below which nothing is said."""
+EXACT = 100
+"""Rows up to which the exact distribution is used, since the asymptotic one is wrong by far on a few."""
 
 
 def unlike(task: Task, here: str, here_BW: NDArray, there: str, there_AW: NDArray) -> list[str]:
@@ -30,7 +34,7 @@ def unlike(task: Task, here: str, here_BW: NDArray, there: str, there_AW: NDArra
     found = []
     if spec.link == "softmax" and (p := _classes(here_BW.argmax(axis=1), there_AW.argmax(axis=1), spec.width)) < STRANGE:
         found.append(f"the {there} rows are answered with other classes than the {here} rows (p = {p:.1g})")
-    p = float(ks_2samp(task.confidence({name: here_BW}), task.confidence({name: there_AW})).pvalue)
+    p = _sureness(task.confidence({name: here_BW}), task.confidence({name: there_AW}))
     if p < STRANGE:
         found.append(f"the answers to the {there} rows are not as sure as those to the {here} rows, or surer (p = {p:.1g})")
     return [f"Unlike rows: {sentence}. What was proved on the one need not hold for the other: look at how they were divided." for sentence in found]
@@ -46,6 +50,12 @@ def uninformative(task: Task, tier: str, logits_BW: NDArray, credit_B: NDArray) 
     if p <= SURE:
         return []
     return [f"The confidence of {tier} is not shown to tell its right answers from its wrong ones (p = {p:.2f}), so no threshold on it can help."]
+
+
+def _sureness(here_B: NDArray, there_A: NDArray) -> float:
+    """Return the p-value of both being equally sure (Kolmogorov-Smirnov test; scipy warns of many rows where it is asked for the exact one)."""
+    method: Literal["exact", "asymp"] = "exact" if max(len(here_B), len(there_A)) <= EXACT else "asymp"
+    return float(ks_2samp(here_B, there_A, method=method).pvalue)
 
 
 def _classes(here_B: NDArray, there_A: NDArray, width: int) -> float:

@@ -19,8 +19,9 @@ class Options(Section):
     """What is learnt: the head alone over a frozen encoder, or the head first and then everything (LP-FT)."""
     epochs: int = Field(default=3, ge=1, le=1000)
     """Times that fine-tuning goes through the training rows; the best by validation loss is kept. Only with tune: full."""
-    learning_rate: float = Field(default=2e-5, gt=0, le=1)
-    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. Only with tune: full."""
+    learning_rate: float = Field(default=1e-4, gt=0, le=1)
+    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. The default suits small encoders;
+    those of a hundred million parameters and more want 2e-5 to 5e-5. Only with tune: full."""
     exits: list[int] = Field(default_factory=list)
     """Depths, in layers, at which a head answers early, rising: [2, 4] of six. Each becomes a tier of its own, and the next goes on from it."""
     batch_size: int = Field(default=32, ge=1, le=4096)
