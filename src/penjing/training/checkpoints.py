@@ -34,6 +34,9 @@ class Position:
     best_epoch: int = 0
     """The epoch after which the validation loss was least; 0 is the head alone."""
     best_loss: float = float("nan")
+    """Of the validation rows, at the scale that suits them best."""
+    best_scale: float = 1.0
+    """That scale of the logits."""
 
 
 def write_best(folder: Path, encoder: Any, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning: AdamW over everything, from a head already learnt, to the epoch with the least validation loss.
+"""Fine-tuning: AdamW over everything, from a head already learnt, to the epoch with the least validation loss, once calibrated.
 
 The order of data is a function of (seed, epoch) and the step size one of the step, and nothing else is random (there is no dropout), so a
 run that is killed and started again ends with the same bits. Knows no plugin, no rows and no export.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -25,6 +26,7 @@ from penjing.training import checkpoints
 from penjing.training.batches import epoch_batches
 from penjing.training.checkpoints import Position
 from penjing.training.encoder import Encoder
+from penjing.training.losses import scaled
 from penjing.training.precision import products
 
 CHECKPOINT_SECONDS = 30.0
@@ -65,7 +67,7 @@ class FineTuning:
 
     def begin(self, head_loss: float) -> None:
         """Keep the encoder as it is, a head alone with `head_loss` on validation rows, as the one to beat."""
-        self._keep_best(0, head_loss)
+        self._keep_best(0, head_loss, 1.0)
         self._checkpoint()
 
     def run(self) -> None:
@@ -77,6 +79,9 @@ class FineTuning:
             self._epoch()
         self.progress.finish()
         checkpoints.read_best(self.folder, self.encoder, at.best_epoch)
+        with torch.no_grad():
+            for part in (self.encoder.head.weight, self.encoder.head.bias):
+                part.mul_(at.best_scale)
 
     def _epoch(self) -> None:
         at = self.position
@@ -89,9 +94,9 @@ class FineTuning:
                 self._checkpoint()
             done = min(len(self.examples), at.step * self.schedule.batch_size)
             self.progress.advance(len(rows), f"epoch {at.epoch} of {self.schedule.epochs}, loss {at.losses / done:.3f}")
-        loss = self._validation_loss()
+        scale, loss = self._validated()
         if not len(self.validation) or loss < at.best_loss:
-            self._keep_best(at.epoch, loss)
+            self._keep_best(at.epoch, loss, scale)
         at.epoch, at.step, at.losses = at.epoch + 1, 0, 0.0
         self._checkpoint()
 
@@ -113,10 +118,13 @@ class FineTuning:
             raise RunFailed(f"Fine-tuning diverged in step {step + 1} of {steps}: its loss is {value}. Set a smaller learning_rate for this tier.")
         return value
 
-    def _validation_loss(self) -> float:
-        """Return the mean loss on validation rows, in the precision that is learnt in; NaN without any."""
+    def _validated(self) -> tuple[float, float]:
+        """Return the scale of the logits that suits the validation rows best, and their mean loss at it; 1 and NaN without any.
+
+        At their own scale an epoch that is right more often would lose to one before it for being too sure, which is put right by a number.
+        """
         if not len(self.validation):
-            return float("nan")
+            return 1.0, float("nan")
 
         def logits(ids_BT: NDArray, mask_BT: NDArray) -> NDArray:
             with torch.inference_mode():
@@ -126,11 +134,12 @@ class FineTuning:
             return result
 
         found = run_in_rectangles(token_ids(self.validation.inputs), self.encoder.spec.width, self.encoder.pad, logits)
-        return mean_loss(found, self.validation.target, self.encoder.spec.link)
+        target, link = self.validation.target, self.encoder.spec.link
+        return (1.0, mean_loss(found, target, link)) if link == "identity" else scaled(found, np.zeros(found.shape[1]), target, link)
 
-    def _keep_best(self, epoch: int, loss: float) -> None:
+    def _keep_best(self, epoch: int, loss: float, scale: float) -> None:
         checkpoints.write_best(self.folder, self.encoder, epoch)
-        self.position.best_epoch, self.position.best_loss = epoch, loss
+        self.position.best_epoch, self.position.best_loss, self.position.best_scale = epoch, loss, scale
 
     def _checkpoint(self) -> None:
         checkpoints.write(self.folder, self.encoder, self.optimizer, self.position)

@@ -15,11 +15,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from penjing.core.errors import RunFailed
+from penjing.core.examples import Examples
 from penjing.core.protocols import Silent
 from penjing.core.statistics import mean_loss
-from penjing.core.types import Link, NDArray
+from penjing.core.types import Link, NDArray, Spec
 from penjing.plugins.learners.transformer.learner import Transformer
 from penjing.training import features, loop
+from penjing.training.losses import scaled
 
 Fit = Any
 NewRun = Callable[..., Any]
@@ -63,13 +65,39 @@ def test_it_learns_for_every_link(fit: Fit, new_run: NewRun, tune: str, link: Li
 
 def test_the_best_epoch_is_what_is_kept(fit: Fit, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    evaluated = loop.FineTuning._validation_loss
-    monkeypatch.setattr(loop.FineTuning, "_validation_loss", lambda self: seen.append(evaluated(self)) or seen[-1])
+    evaluated = loop.FineTuning._validated
+    monkeypatch.setattr(loop.FineTuning, "_validated", lambda self: seen.append(evaluated(self)) or seen[-1])
     validation = fit.examples(20, 2)
     learner = fit(new_run(), tune="full", epochs=6, learning_rate=0.01)
-    assert min(seen) < seen[-1]
+    losses = [loss for _, loss in seen]
+    assert min(losses) < losses[-1]
     kept = mean_loss(learner.run(validation.inputs)["logits"], validation.target, "softmax")
-    assert kept <= min(seen) + 1e-6
+    assert kept <= min(losses) + 1e-6
+
+
+@pytest.mark.parametrize("tune", ["frozen", "full"])
+def test_it_is_as_sure_as_the_rows_that_it_was_chosen_by_bear_out(fit: Fit, new_run: NewRun, tune: str) -> None:
+    """A fifth of the labels are wrong, and learnt by heart they would make every answer too sure."""
+    random = np.random.default_rng(0)
+    train, validation = (
+        Examples(part.inputs, np.where(random.random(len(part)) < 0.2, 1 - part.target, part.target))
+        for part in (fit.examples(60, 1), fit.examples(60, 2))
+    )
+    learner = Transformer.create(fit.options(tune=tune, epochs=4, learning_rate=3e-3), {"logits": Spec(2, "softmax")})
+    learner.fit(train, validation, new_run())
+    scale, _ = scaled(np.asarray(learner.run(validation.inputs)["logits"], np.float64), np.zeros(2), validation.target, "softmax")
+    assert scale == pytest.approx(1.0, rel=0.02)
+
+
+def test_an_epoch_that_is_right_more_often_is_not_lost_for_being_too_sure(fit: Fit, new_run: NewRun) -> None:
+    learner = fit(new_run(), tune="full", epochs=1, learning_rate=0.003)
+    validation, run = fit.examples(200, 3), new_run()
+    tuning = loop.FineTuning(learner.encoder, validation, validation, loop.Schedule(1, 0.003, 8, "f32", 0), run.checkpoints, "x", run.progress)
+    _, loss = tuning._validated()
+    learner.encoder.set_head(7 * learner.encoder.head.weight.detach().numpy(), 7 * learner.encoder.head.bias.detach().numpy())
+    scale, louder = tuning._validated()
+    assert louder == pytest.approx(loss, rel=1e-3)
+    assert scale < 1
 
 
 def test_a_head_that_fine_tuning_cannot_better_is_kept(fit: Fit, new_run: NewRun, tmp_path: Path) -> None:

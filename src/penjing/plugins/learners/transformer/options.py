@@ -18,7 +18,7 @@ class Options(Section):
     tune: Literal["frozen", "full"] = "frozen"
     """What is learnt: the head alone over a frozen encoder, or the head first and then everything (LP-FT)."""
     epochs: int = Field(default=3, ge=1, le=1000)
-    """Times that fine-tuning goes through the training rows; the best by validation loss is kept. Only with tune: full."""
+    """Times that fine-tuning goes through the training rows; the best by validation loss, once calibrated, is kept. Only with tune: full."""
     learning_rate: float = Field(default=1e-4, gt=0, le=1)
     """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. The default suits small encoders;
     those of a hundred million parameters and more want 2e-5 to 5e-5. Only with tune: full."""
