@@ -14,7 +14,6 @@ from scipy.optimize import minimize
 
 from penjing.core.statistics import mean_loss, probabilities
 from penjing.core.types import Link, NDArray
-from penjing.training.losses import scaled
 
 _L2 = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Candidates, strongest first: weight of half the squared weights of standardised features, beside the mean loss."""
@@ -32,7 +31,7 @@ class Head:
     """(W,) float64."""
     l2: float
     loss: float
-    """Mean loss on validation rows, to which the logits' scale is fitted; NaN where there were none."""
+    """Mean loss on validation rows; NaN where there were none."""
 
     def logits(self, features_NH: NDArray) -> NDArray:
         """Return (N, W) float64."""
@@ -56,22 +55,13 @@ def learn(features_NH: NDArray, target: NDArray, validation_NH: NDArray, validat
         weight_WH = parameters[:, :-1] / scale_H
         head = Head(weight_WH, parameters[:, -1] - weight_WH @ mean_H, l2, float("nan"))
         if len(validation_target):
-            head = _calibrated(head, validation_NH, validation_target, link)
+            head = Head(head.weight, head.bias, l2, mean_loss(head.logits(validation_NH), validation_target, link))
         if best is None or head.loss < best.loss:
             best, waited = head, 0
         elif (waited := waited + 1) == _PATIENCE:
             break
     assert best is not None  # noqa: S101  # the path has at least one candidate
     return best
-
-
-def _calibrated(head: Head, validation_NH: NDArray, target: NDArray, link: Link) -> Head:
-    """Return `head` with its logits at the scale that suits the validation rows best; numbers have no such scale."""
-    logits_NW = head.logits(validation_NH)
-    if link == "identity":
-        return Head(head.weight, head.bias, head.l2, mean_loss(logits_NW, target, link))
-    scale, loss = scaled(logits_NW, np.zeros(logits_NW.shape[1]), target, link)
-    return Head(head.weight * scale, head.bias * scale, head.l2, loss)
 
 
 def loss_and_gradient(parameters_WH1: NDArray, x_NH: NDArray, target: NDArray, l2: float, link: Link) -> tuple[float, NDArray]:

@@ -119,7 +119,7 @@ class FineTuning:
         return value
 
     def _validated(self) -> tuple[float, float]:
-        """Return the scale of the logits that suits the validation rows best, and their mean loss at it; 1 and NaN without any.
+        """Return the scale of the logits, up to 1, that suits the validation rows best, and their mean loss at it; 1 and NaN without any.
 
         At their own scale an epoch that is right more often would lose to one before it for being too sure, which is put right by a number.
         """
@@ -135,7 +135,10 @@ class FineTuning:
 
         found = run_in_rectangles(token_ids(self.validation.inputs), self.encoder.spec.width, self.encoder.pad, logits)
         target, link = self.validation.target, self.encoder.spec.link
-        return (1.0, mean_loss(found, target, link)) if link == "identity" else scaled(found, np.zeros(found.shape[1]), target, link)
+        if link == "identity":
+            return 1.0, mean_loss(found, target, link)
+        # Never louder: where few validation rows are all right, no loudness would be enough.
+        return scaled(found, np.zeros(found.shape[1]), target, link, most=1.0)
 
     def _keep_best(self, epoch: int, loss: float, scale: float) -> None:
         checkpoints.write_best(self.folder, self.encoder, epoch)

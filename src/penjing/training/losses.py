@@ -53,8 +53,10 @@ def prior(target: NDArray, spec: Spec) -> NDArray:
     return logits.astype(np.float32)
 
 
-def scaled(signal: NDArray, bias: NDArray, target: NDArray, link: Link) -> tuple[float, float]:
+def scaled(signal: NDArray, bias: NDArray, target: NDArray, link: Link, most: float = _MOST) -> tuple[float, float]:
     """Return the factor of `signal` (n, C), what the features say beside the `bias`, that gives the least mean loss, and that loss.
+
+    most: the largest factor that may be.
 
     Temperature scaling (Guo et al. 2017, section 4.2) of the features' share; the bias stays as it is.
     """
@@ -62,5 +64,5 @@ def scaled(signal: NDArray, bias: NDArray, target: NDArray, link: Link) -> tuple
     def loss(log: float) -> float:
         return mean_loss(signal * math.exp(log) + bias, target, link)
 
-    found = minimize_scalar(loss, bounds=(math.log(_LEAST), math.log(_MOST)), method="bounded")
+    found = minimize_scalar(loss, bounds=(math.log(_LEAST), math.log(most)), method="bounded")
     return math.exp(found.x), float(found.fun)

@@ -1,7 +1,8 @@
 """Finds the blend of some tiers that answers best: weights, calibration, and which kind of calibration. Knows arrays; no rows, no thresholds.
 
 - `none`: the tier as it is, or the mean of several;
-- `temperature`: one weight a tier, no less than zero (Guo et al. 2017, section 4.2);
+- `temperature`: one weight a tier, no less than zero (Guo et al. 2017, section 4.2), held towards their mean: where few rows are all right,
+  no weight would be large enough;
 - `vector`: a weight for each tier and answer and a bias for each answer (the same, "vector scaling"), held towards `temperature`;
 - `isotonic`: `temperature`, and then one rising function of the probability, shared by all answers (Zhang, Kailkhura and Han 2020,
   "Mix-n-Match", section 4.1), which leaves the order of the answers as it is.
@@ -32,7 +33,7 @@ FOLDS = 5
 FEW = 10
 """Rows below which nothing is fitted, and of which twice as many are needed to choose a method: below, the blend is the plain mean."""
 _HELD = 3.0
-"""Strength, in rows, of the pull of vector scaling towards temperature scaling."""
+"""Strength, in rows, of the pull of temperature scaling towards the mean, and of vector scaling towards temperature scaling."""
 _LEAST = 1e-9
 
 
@@ -82,9 +83,10 @@ def _temperature(z_KBW: NDArray, target: NDArray, link: Link) -> NDArray:
 
     def loss(weights_K: NDArray) -> tuple[float, NDArray]:
         value, residual_BW = _loss_and_residual(np.einsum("kbw,k->bw", z_KBW, weights_K), target, link)
-        return value, np.einsum("kbw,bw->k", z_KBW, residual_BW)
+        off_K = weights_K - start
+        return value + held / 2 * float((off_K**2).sum()), np.einsum("kbw,bw->k", z_KBW, residual_BW) + held * off_K
 
-    start = np.full(len(z_KBW), 1 / len(z_KBW))
+    start, held = np.full(len(z_KBW), 1 / len(z_KBW)), _HELD / len(target)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start))
     weights: NDArray = found.x[:, None]
     return weights if weights.sum() > _LEAST else start[:, None]

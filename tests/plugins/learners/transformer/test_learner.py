@@ -75,15 +75,14 @@ def test_the_best_epoch_is_what_is_kept(fit: Fit, new_run: NewRun, monkeypatch: 
     assert kept <= min(losses) + 1e-6
 
 
-@pytest.mark.parametrize("tune", ["frozen", "full"])
-def test_it_is_as_sure_as_the_rows_that_it_was_chosen_by_bear_out(fit: Fit, new_run: NewRun, tune: str) -> None:
+def test_it_is_as_sure_as_the_rows_that_it_was_chosen_by_bear_out(fit: Fit, new_run: NewRun) -> None:
     """A fifth of the labels are wrong, and learnt by heart they would make every answer too sure."""
     random = np.random.default_rng(0)
     train, validation = (
         Examples(part.inputs, np.where(random.random(len(part)) < 0.2, 1 - part.target, part.target))
         for part in (fit.examples(60, 1), fit.examples(60, 2))
     )
-    learner = Transformer.create(fit.options(tune=tune, epochs=4, learning_rate=3e-3), {"logits": Spec(2, "softmax")})
+    learner = Transformer.create(fit.options(tune="full", epochs=4, learning_rate=3e-3), {"logits": Spec(2, "softmax")})
     learner.fit(train, validation, new_run())
     scale, _ = scaled(np.asarray(learner.run(validation.inputs)["logits"], np.float64), np.zeros(2), validation.target, "softmax")
     assert scale == pytest.approx(1.0, rel=0.02)
@@ -91,10 +90,14 @@ def test_it_is_as_sure_as_the_rows_that_it_was_chosen_by_bear_out(fit: Fit, new_
 
 def test_an_epoch_that_is_right_more_often_is_not_lost_for_being_too_sure(fit: Fit, new_run: NewRun) -> None:
     learner = fit(new_run(), tune="full", epochs=1, learning_rate=0.003)
-    validation, run = fit.examples(200, 3), new_run()
+    clean, run = fit.examples(200, 3), new_run()
+    validation = Examples(clean.inputs, np.where(np.random.default_rng(0).random(200) < 0.2, 1 - clean.target, clean.target))
     tuning = loop.FineTuning(learner.encoder, validation, validation, loop.Schedule(1, 0.003, 8, "f32", 0), run.checkpoints, "x", run.progress)
+    head, logits = learner.encoder.head, np.asarray(learner.run(validation.inputs)["logits"])
+    weight, bias = (part.detach().numpy() * 1.2 / logits.std() for part in (head.weight, head.bias))
+    learner.encoder.set_head(weight, bias)
     _, loss = tuning._validated()
-    learner.encoder.set_head(7 * learner.encoder.head.weight.detach().numpy(), 7 * learner.encoder.head.bias.detach().numpy())
+    learner.encoder.set_head(2 * weight, 2 * bias)
     scale, louder = tuning._validated()
     assert louder == pytest.approx(loss, rel=1e-3)
     assert scale < 1
