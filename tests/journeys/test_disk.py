@@ -33,7 +33,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def data(tmp_path: Path) -> Path:
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklmnop", k=7)) for _ in range(4000)]
-    rows = [f"{' '.join(draw.choices(words, k=40))},{'yes' if i % 2 else 'no'}" for i in range(3000)]
+    rows = [f"{' '.join(draw.choices(words, k=40))} {'granted,yes' if i % 2 else 'refused,no'}" for i in range(3000)]
     path = tmp_path / "data.csv"
     path.write_text("text,label\n" + "\n".join(rows) + "\n")
     return path
