@@ -13,10 +13,11 @@ from penjing.core.cascade import Cascade, Predictors
 from penjing.core.errors import BadRequest, DataError, RunFailed
 from penjing.core.files import read_json, write_json
 from penjing.core.protocols import Silent
+from penjing.core.tier import Tier
 from penjing.pipeline.config import read_config
 from penjing.pipeline.run import Run, run
 from penjing.pipeline.start import signer
-from penjing.stages.evaluate.evaluate import evaluate, measure
+from penjing.stages.evaluate.evaluate import checked, evaluate, measure
 from penjing.stages.evaluate.prices import PriceConfig
 
 CHEAP = {"learner": "linear", "name": "cheap", "word_ngrams": 1, "char_ngrams": None, "buckets": 1024}
@@ -147,3 +148,40 @@ def test_a_predictor_is_measured_on_rows_of_the_users_own(done: Run, tmp_path: P
     assert {"predictions_per_second", "size_bytes"} <= set(names)
     with pytest.raises(DataError, match="no rows to measure on"):
         measure(cascade, [], exported["dear"], Silent())
+
+
+def test_a_file_sorted_by_its_answers_is_not_timed_by_its_first_rows(tmp_path: Path) -> None:
+    tier = a_tier(tmp_path)
+    asked: list[str] = []
+
+    class Watched:
+        name, task = tier.name, tier.task
+
+        def outputs(self, rows: Any) -> Any:
+            return tier.outputs(rows)
+
+        def predict(self, rows: Any) -> Any:
+            asked.extend(row["text"] for row in rows)
+            return tier.predict(rows)
+
+        def warm(self) -> None:
+            tier.warm()
+
+    rows = [{"text": ("sure" if i < 500 else "never") + f" {i}", "answer": "yes" if i < 500 else "no"} for i in range(1000)]
+    checked(Watched(), rows, tmp_path)
+    first = {text.split()[0] for text in asked[:64]}
+    assert first == {"sure", "never"}
+
+
+def a_tier(tmp_path: Path) -> Tier:
+    from penjing.plugins.processors.ngrams import Ngrams
+    from penjing.plugins.tasks.text_classification import TextClassification
+
+    class Even:
+        def run(self, batch: Any) -> Any:
+            return {"logits": np.zeros((len(batch["features"]), 2), np.float32)}
+
+        def work(self, batch: Any) -> float:
+            return 1.0
+
+    return Tier("even", TextClassification("answer", ["text"], ["no", "yes"]), Ngrams(["text"]), Even())  # type: ignore[arg-type]
