@@ -207,7 +207,7 @@ def learn(asked: argparse.Namespace, given: Path, test: Path, seed: int, kept: P
     data = {"source": str(given), "test": str(test), "target": "topic", "text": ["text"], "calibration": asked.calibration}
     config = {"data": data, "tiers": [*asked.cheap, tuned], "seed": seed}
     done = run(read_config(None, (), config), asked.work / f"run-{digest(config)[:12]}", signer(), Told(), until="train")
-    exported = {name.removeprefix("export/"): made.folder for name, made in done.made.items() if name.startswith("export/")}
+    exported = done.folders("export")
     rows = done.data.rows("test")
     tiers = {tier.name: tier for place in exported.values() for tier in Tier.open(place).members()}
     learnt = Learnt(done.data, exported, rows, np.array([row["topic"] for row in rows]), {}, tiers)

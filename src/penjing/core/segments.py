@@ -28,7 +28,7 @@ class Segment(Protocol):
 
 
 class Chain:
-    """Segments, one after the other, up to the last of them: the whole, or one of its exits."""
+    """Segments, one after the other, up to the last of them: the whole, or one of its exits. An engine; a runtime adds how it is opened."""
 
     def __init__(self, described: Described, segments: Sequence[Segment], whole: bool = True) -> None:
         self.described, self.segments, self.whole = described, segments, whole

@@ -73,7 +73,7 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
         pq.write_table(table, folder / "frame.parquet")
         config = read_config(None, (), {"data": self._data(folder, target), "task": self.task, "tiers": self.tiers, "seed": self.seed})
         done = run(config, folder, signer(), until="calibrate")
-        exported = {name.removeprefix("export/"): made.folder for name, made in done.made.items() if name.startswith("export/")}
+        exported = done.folders("export")
         self.predictor_ = Predictors.read(done.made["calibrate"].folder / "cascade.json").open(exported)
         self.columns_ = list(done.data.columns)
         self.leaderboard_ = [

@@ -65,6 +65,10 @@ class Run:
         """Return the finished artefacts of `stage`, train or export, by tier."""
         return {name.removeprefix(f"{stage}/"): made for name, made in self.made.items() if name.startswith(f"{stage}/")}
 
+    def folders(self, stage: str) -> dict[str, Path]:
+        """Return where they lie."""
+        return {name: made.folder for name, made in self.of(stage).items()}
+
 
 def run(
     config: Config, folder: Path, signer: Signer, progress: Progress | None = None, until: Until = "pack", override: Override | None = None
@@ -150,19 +154,24 @@ def _climb(this: Run, planned: Plan) -> None:
 
 def _train(this: Run, tier: TierConfig) -> None:
     depends = {**tier.dump(), "seed": this.config.seed}
-    cache, teacher, inputs = this.folder / "cache", None, {"data": "prepare"}
-    if tier.teacher is not None:
-        teacher, taught_by = _teacher(this, tier.teacher)
-        inputs |= {name: name for name in taught_by}
-    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, this.config.seed, teacher, f, cache, this.progress))
+    cache, seed = this.folder / "cache", this.config.seed
+    inputs = {"data": "prepare", **{f"export/{name}": f"export/{name}" for name in _teachers(this, tier)}}
+    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, seed, _teacher(this, tier), f, cache, this.progress))
 
 
-def _teacher(this: Run, name: str) -> tuple[Predictor, list[str]]:
-    """Return the predictor that `name` means, and the artefacts that it was made from."""
-    without = {tier: made.folder for tier, made in this.of("export").items() if tier not in _pupils(this)}
-    if name != REFERENCE:
-        return Tier.open(without[name]), [f"export/{name}"]
-    return reference(this.data, without, this.progress), [f"export/{tier}" for tier in without]
+def _teacher(this: Run, tier: TierConfig) -> Predictor | None:
+    """Return what `tier` learns from beside the rows; None where it has no teacher."""
+    if tier.teacher is None:
+        return None
+    folders = {name: this.folders("export")[name] for name in _teachers(this, tier)}
+    return reference(this.data, folders, this.progress) if tier.teacher == REFERENCE else Tier.open(folders[tier.teacher])
+
+
+def _teachers(this: Run, tier: TierConfig) -> list[str]:
+    """Return the tiers that the teacher of `tier` is made of."""
+    if tier.teacher == REFERENCE:
+        return [name for name in this.of("export") if name not in _pupils(this)]
+    return [] if tier.teacher is None else [tier.teacher]
 
 
 def _untaught(this: Run, tier: TierConfig) -> str | None:
@@ -188,13 +197,13 @@ def _export(this: Run, tier: TierConfig) -> None:
 
 
 def _calibrate(this: Run) -> None:
-    config, exported = this.config.cascade, {name: made.folder for name, made in this.of("export").items()}
+    config, exported = this.config.cascade, this.folders("export")
     inputs = {"data": "prepare", **{f"export/{name}": f"export/{name}" for name in exported}}
     _make(this, "calibrate", config.model_dump(mode="json"), inputs, lambda f: calibrate(config, this.data, exported, f, this.progress))
 
 
 def _evaluate(this: Run) -> None:
-    learnt, exported = ({name: made.folder for name, made in this.of(stage).items()} for stage in ("train", "export"))
+    learnt, exported = this.folders("train"), this.folders("export")
     inputs = {"data": "prepare", "calibrate": "calibrate", **{f"export/{name}": f"export/{name}" for name in learnt}}
     price, serves, calibrated = this.config.price, this.config.pack.tier, this.made["calibrate"].folder
     depends = {"price": price.model_dump(mode="json"), "serves": serves}

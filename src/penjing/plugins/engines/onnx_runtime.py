@@ -5,7 +5,7 @@ Shapes: R rows in a rectangle, T tokens, H hidden units, W width of the output.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -16,34 +16,19 @@ from penjing.core import plugins
 from penjing.core.batching import Described
 from penjing.core.machine import Machine
 from penjing.core.segments import Chain
-from penjing.core.types import Batch, NDArray
+from penjing.core.types import NDArray
 
 onnxruntime.disable_telemetry_events()  # on by default in Microsoft's Windows builds
 
 
-class OnnxRuntime:
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
+class OnnxRuntime(Chain):
+    """To be looked into, it needs onnx, which serving does not: MissingLibrary where that is absent."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
         described, graphs = Described.with_graphs(folder, ".onnx")
-        return cls(Chain(described, [_Graph(path) for path in graphs]))
-
-    @property
-    def exits(self) -> Mapping[str, Self]:
-        return {name: type(self)(chain) for name, chain in self._chain.exits.items()}
-
-    def run(self, batch: Batch) -> Batch:
-        return self._chain.run(batch)
-
-    def work(self, batch: Batch) -> float:
-        return self._chain.work(batch)
-
-    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
-        """Raises MissingLibrary without onnx, which serving does not need."""
-        return self._chain.layers(batch)
+        return cls(described, [_Graph(path) for path in graphs])
 
 
 class _Graph:

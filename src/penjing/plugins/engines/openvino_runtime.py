@@ -6,7 +6,7 @@ Shapes: R rows in a rectangle, T tokens, H hidden units, W width of the output.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from penjing.core.batching import Described
 from penjing.core.segments import Chain
-from penjing.core.types import Batch, NDArray
+from penjing.core.types import NDArray
 
 # openvino reports its import to Google Analytics through this package where that is installed, unasked; without it, a stub is taken.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -31,30 +31,15 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
-class OpenvinoRuntime:
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
+class OpenvinoRuntime(Chain):
+    """To be looked into, the graphs are read and compiled once more, so that serving costs nothing for it."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
         described, graphs = Described.with_graphs(folder, ".xml", ".bin")
         lock = Lock()
-        return cls(Chain(described, [_Graph(path, described.output, lock) for path in graphs]))
-
-    @property
-    def exits(self) -> Mapping[str, Self]:
-        return {name: type(self)(chain) for name, chain in self._chain.exits.items()}
-
-    def run(self, batch: Batch) -> Batch:
-        return self._chain.run(batch)
-
-    def work(self, batch: Batch) -> float:
-        return self._chain.work(batch)
-
-    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
-        """Reads and compiles the graphs once more, so that serving costs nothing for it."""
-        return self._chain.layers(batch)
+        return cls(described, [_Graph(path, described.output, lock) for path in graphs])
 
 
 class _Graph:
