@@ -8,25 +8,22 @@ Shapes: n training rows, F features, C numbers a row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from penjing.core import plugins
-from penjing.core.errors import PlanError, RunFailed
 from penjing.core.examples import Examples
-from penjing.core.files import read_json, write_json
+from penjing.core.learnt import ServedAsLearnt
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
-from penjing.core.types import Batch, Estimate, NDArray, Ragged, Row, Spec
+from penjing.core.types import Estimate, Ragged, Row, Spec
 from penjing.plugins.learners.linear import options as settings
 from penjing.plugins.learners.linear.descent import Settings
 from penjing.plugins.learners.linear.search import ENOUGH, FEW, FOLDS, Data, learn, rates_for
 
-ENGINE = "sparse-linear"
 EMPHASIS = (1.0, 0.5)
 """Length of a row's values in its groups of words and of characters. Equal lengths, or one for all, gave a higher test loss on 20 Newsgroups."""
 FEW_ROWS = 100
@@ -42,21 +39,13 @@ _NEW = 0.05
 _BASE_BYTES = 100 << 20
 
 
-class Linear:
+class Linear(ServedAsLearnt):
     """Learns the weights; a `sparse-linear` engine runs them, here and when served."""
 
+    tier, runtime = "linear", "sparse-linear"
     processor: ClassVar[str] = "ngrams"
     Options: ClassVar[type[settings.Options]] = settings.Options
-
-    def __init__(self, options: settings.Options, output: str, spec: Spec, engine: Any = None) -> None:
-        self.options, self.output, self.spec, self.engine = options, output, spec, engine
-
-    @classmethod
-    def create(cls, options: settings.Options, outputs: Mapping[str, Spec]) -> Linear:
-        if len(outputs) != 1:
-            raise PlanError(f"The linear tier gives one array, and this task asks for {len(outputs)}: {', '.join(outputs)}. Leave the tier out.")
-        [(output, spec)] = outputs.items()
-        return cls(options, output, spec)
+    options: settings.Options
 
     @classmethod
     def plan(
@@ -76,33 +65,6 @@ class Linear:
         memory, disk = _BASE_BYTES + 8 * values * (2 + fits) + weights * (fits + 2), 6 * values + weights
         why = f"{values / max(count, 1):.0f} features a row, {models} models"
         return Estimate(round(1 + seconds / 1e9, 1), int(memory), int(disk), why)
-
-    @classmethod
-    def open(cls, folder: Path) -> Linear:
-        told = read_json(folder / "learner.json")
-        engine = plugins.load("engines", ENGINE).open(folder)
-        return cls(settings.Options(**told["options"]), told["output"], Spec(**told["spec"]), engine)
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / "learner.json", {"options": self.options.model_dump(mode="json"), "output": self.output, "spec": asdict(self.spec)})
-        self._learnt().save(folder)
-
-    def export(self, folder: Path) -> str:
-        self._learnt().save(folder)
-        return ENGINE
-
-    def run(self, batch: Batch) -> Batch:
-        outputs: Batch = self._learnt().run(batch)
-        return outputs
-
-    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
-        """Yield the steps of the engine that runs what was learnt, by name."""
-        yield from self._learnt().layers(batch)
-
-    def _learnt(self) -> Any:
-        if self.engine is None:
-            raise RunFailed("The linear tier has not learnt yet. Call fit first.")
-        return self.engine
 
     def fit(self, examples: Examples, validation: Examples, fitting: Fitting) -> None:
         """Learn from `examples`. A killed fit starts again and comes to the same weights."""
@@ -126,7 +88,7 @@ class Linear:
         kept = kept[np.argsort(-df[kept], kind="stable")].astype(np.int32)
         idf = (1 + np.log((1 + len(examples)) / (1 + df[kept]))).astype(np.float32)
         width = self.spec.width
-        return plugins.load("engines", ENGINE)(
+        return plugins.load("engines", self.runtime)(
             kept, idf, np.array(EMPHASIS, np.float32), np.zeros((len(kept), width), np.float32), np.zeros(width, np.float32), self.output
         )
 

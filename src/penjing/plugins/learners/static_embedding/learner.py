@@ -11,26 +11,22 @@ Shapes: n training rows, V words kept, D dimensions, C numbers a row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from penjing.core import plugins
-from penjing.core.errors import PlanError, RunFailed
 from penjing.core.examples import Examples
-from penjing.core.files import read_json, write_json
+from penjing.core.learnt import ServedAsLearnt
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
-from penjing.core.types import Batch, Estimate, NDArray, Ragged, Row, Spec
+from penjing.core.types import Estimate, NDArray, Ragged, Row, Spec
 from penjing.plugins.learners.static_embedding import options as settings
 from penjing.plugins.learners.static_embedding import planning, start
 from penjing.plugins.learners.static_embedding.descent import Data, Model, Settings, descend
 from penjing.training.losses import prior, scaled
 
-ENGINE = "sparse-linear"
 FEW_ROWS = 100
 """Up to here words of a single row are kept."""
 ENOUGH = 50
@@ -39,22 +35,13 @@ _HELD_OUT = 5
 _CHUNK = 8192
 
 
-class StaticEmbedding:
+class StaticEmbedding(ServedAsLearnt):
     """Learns the vectors and the head; a `sparse-linear` engine runs their product, here and when served."""
 
+    tier, runtime = "static-embedding", "sparse-linear"
     processor: ClassVar[str] = start.PROCESSOR
     Options: ClassVar[type[settings.Options]] = settings.Options
-
-    def __init__(self, options: settings.Options, output: str, spec: Spec, engine: Any = None) -> None:
-        self.options, self.output, self.spec, self.engine = options, output, spec, engine
-
-    @classmethod
-    def create(cls, options: settings.Options, outputs: Mapping[str, Spec]) -> StaticEmbedding:
-        if len(outputs) != 1:
-            asked = f"{len(outputs)}: {', '.join(outputs)}"
-            raise PlanError(f"The static-embedding tier gives one array, and this task asks for {asked}. Leave the tier out.")
-        [(output, spec)] = outputs.items()
-        return cls(options, output, spec)
+    options: settings.Options
 
     @classmethod
     def plan(
@@ -63,33 +50,6 @@ class StaticEmbedding:
         """Raises PlanError for more than one output and for vectors that are not there or know too few words, DataError for a broken file."""
         cls.create(options, outputs)
         return planning.estimate(options, rows, columns, outputs, machine, count)
-
-    @classmethod
-    def open(cls, folder: Path) -> StaticEmbedding:
-        told = read_json(folder / "learner.json")
-        engine = plugins.load("engines", ENGINE).open(folder)
-        return cls(settings.Options(**told["options"]), told["output"], Spec(**told["spec"]), engine)
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / "learner.json", {"options": self.options.model_dump(mode="json"), "output": self.output, "spec": asdict(self.spec)})
-        self._learnt().save(folder)
-
-    def export(self, folder: Path) -> str:
-        self._learnt().save(folder)
-        return ENGINE
-
-    def run(self, batch: Batch) -> Batch:
-        outputs: Batch = self._learnt().run(batch)
-        return outputs
-
-    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
-        """Yield the steps of the engine that runs what was learnt, by name."""
-        yield from self._learnt().layers(batch)
-
-    def _learnt(self) -> Any:
-        if self.engine is None:
-            raise RunFailed("The static-embedding tier has not learnt yet. Call fit first.")
-        return self.engine
 
     def fit(self, examples: Examples, validation: Examples, fitting: Fitting) -> None:
         """Learn from `examples`. A killed fit starts again and comes to the same weights."""
@@ -110,7 +70,7 @@ class StaticEmbedding:
         self.engine = self._engine(numbers, idf, weights, model.bias)
 
     def _engine(self, numbers: NDArray, idf: NDArray, weights: NDArray, bias: NDArray) -> Any:
-        return plugins.load("engines", ENGINE)(numbers, idf, np.ones(2, np.float32), weights, bias, self.output)
+        return plugins.load("engines", self.runtime)(numbers, idf, np.ones(2, np.float32), weights, bias, self.output)
 
     def _vocabulary(self, examples: Examples, source: start.Source, fitting: Fitting) -> tuple[NDArray, NDArray]:
         """Return (V,) int32 numbers of the words kept and (V,) float32 idf. Raises PlanError where too few have a vector."""
