@@ -41,7 +41,8 @@ from penjing.core.energy import JOULES_PER_WATT_HOUR, metered
 from penjing.core.files import digest, read_json, write_json
 from penjing.core.machine import Machine
 from penjing.core.protocols import Silent
-from penjing.core.snapshot import ROW_ID, Snapshot
+from penjing.core.rows import ROW_ID
+from penjing.core.snapshot import Snapshot
 from penjing.core.statistics import percentile_interval, resampled_sums
 from penjing.core.tier import Tier
 from penjing.core.types import NDArray, Row
@@ -204,7 +205,7 @@ def learn(asked: argparse.Namespace, given: Path, test: Path, seed: int, kept: P
     }
     if asked.learning_rate:
         tuned["learning_rate"] = asked.learning_rate
-    data = {"source": str(given), "test": str(test), "target": "topic", "text": ["text"], "calibration": asked.calibration}
+    data = {"source": str(given), "test": str(test), "target": "topic", "columns": ["text"], "calibration": asked.calibration}
     config = {"data": data, "tiers": [*asked.cheap, tuned], "seed": seed}
     done = run(read_config(None, (), config), asked.work / f"run-{digest(config)[:12]}", signer(), Told(), until="train")
     exported = done.folders("export")

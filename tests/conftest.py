@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -57,3 +59,26 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_vision(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real Hugging Face folder of a vision model: a ViT of two narrow layers with random weights, for images of 32 pixels."""
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    folder = tmp_path_factory.mktemp("tiny-vit")
+    config = ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8)
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        ViTModel(config).save_pretrained(folder)
+    described = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(tiny_model: Path, tiny_vision: Path) -> dict[str, Path]:
+    """A model to start from, for each kind of input that has any."""
+    return {"text": tiny_model, "image": tiny_vision}

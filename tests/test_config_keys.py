@@ -9,6 +9,7 @@ import pytest
 
 from penjing.core import plugins
 from penjing.core.config import Section
+from penjing.core.tasks import options_of
 from penjing.pipeline.config import Config
 
 HERE = Path(__file__).parent
@@ -23,6 +24,8 @@ def keys() -> list[str]:
         found += [f"{name}.{key}" for key in inner] if inner else [name]
     for learner in plugins.names("learners"):
         found += [f"learners.{learner}.{key}" for key in plugins.options("learners", learner).model_fields]
+    for task in plugins.names("tasks"):
+        found += [f"tasks.{task}.{key}" for key in getattr(options_of(task), "model_fields", ())]
     return found
 
 

@@ -187,7 +187,7 @@ def test_the_options_of_a_run_say_what_is_read_tested_and_kept_together(tmp_path
     header = "story,note,stars,patient\n"
     (tmp_path / "data.csv").write_text(header + "\n".join(lines) + "\n")
     (tmp_path / "test.csv").write_text(header + "quite other words,another note,3,p99\n")
-    options = ["--target", "stars", "--text", "story", "--text", "note", "--test", "test.csv", "--group", "patient", "--task", "text-regression"]
+    options = ["--target", "stars", "--column", "story", "--column", "note", "--test", "test.csv", "--group", "patient", "--task", "text-regression"]
     ran = penjing("prepare", "data.csv", *options, "--run", "here", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     described = json.loads((tmp_path / "here" / "prepare" / "data.json").read_text())

@@ -13,7 +13,7 @@ from penjing.core import plugins
 from penjing.core.blend import plain
 from penjing.core.cascade import Cascade, Step
 from penjing.core.difference import first_difference
-from penjing.core.snapshot import ROW_ID
+from penjing.core.rows import ROW_ID
 from penjing.core.tier import Tier
 from penjing.core.types import Batch, NDArray, Ragged, Row
 from penjing.plugins.engines.sparse_linear import SparseLinear

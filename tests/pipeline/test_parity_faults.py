@@ -22,7 +22,8 @@ from penjing.core.files import read_json, write_json
 from penjing.core.handover import compared, rows_of
 from penjing.core.limits import Limit
 from penjing.core.protocols import Silent
-from penjing.core.snapshot import ROW_ID, Snapshot
+from penjing.core.rows import ROW_ID
+from penjing.core.snapshot import Snapshot
 from penjing.core.tier import Tier, packed, unpacked
 from penjing.core.tiers import TierConfig
 from penjing.core.types import Row

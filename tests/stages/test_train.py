@@ -23,7 +23,8 @@ from penjing.pipeline.run import Run, run
 from penjing.pipeline.start import signer
 from penjing.stages.export import export
 from penjing.stages.plan import plan
-from penjing.stages.prepare.prepare import DataConfig, prepare
+from penjing.stages.prepare.config import DataConfig
+from penjing.stages.prepare.prepare import prepare
 from penjing.stages.train import TRUE, as_shares, taught, train
 
 WORDS = 60

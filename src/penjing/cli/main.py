@@ -22,7 +22,7 @@ VERBS = {
     "pack": "Seal and sign the tiers into a package.",
     "verify": "Check a package's signature, and a server against it.",
     "serve": "Answer over HTTP from a package.",
-    "predict": "Answer a file or a text from a package.",
+    "predict": "Answer a file or one row from a package.",
     "doctor": "Say what this machine can do, and what to install.",
 }
 STOP = threading.Event()

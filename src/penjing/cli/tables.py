@@ -21,7 +21,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "watt_hours_per_1000": ("mWh/1000", lambda m: f"{'~' if _ranges(m) else ''}{1000 * m['value']:,.3g}"),
 }
 _STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "title_justify": "left", "padding": (0, 1, 0, 0), "pad_edge": False}
-_ELSEWHERE = {"p50_latency_ms"}
+_ELSEWHERE = {"p50_latency_ms", "calibration_error"}
 """Measured, and left to the report's page."""
 
 

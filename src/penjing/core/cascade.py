@@ -22,6 +22,7 @@ from penjing.core.blend import Blend
 from penjing.core.errors import BadRequest, RunFailed, nearest
 from penjing.core.files import read_json, write_json
 from penjing.core.protocols import Task
+from penjing.core.reasons import add_reasons
 from penjing.core.tier import Tier, packed, whole_of
 from penjing.core.types import Batch, NDArray, Prediction, Row, Spec, take
 
@@ -84,6 +85,7 @@ class Cascade:
             return []
         outputs, step_B = self._answered(rows)
         predictions = self.task.decode(outputs, rows)
+        add_reasons(self.task, self.outputs, rows, outputs, predictions)
         for prediction, step in zip(predictions, step_B.tolist(), strict=True):
             prediction["tier"] = self.steps[step].blend.name
         return predictions

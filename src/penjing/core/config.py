@@ -66,6 +66,21 @@ def check(model: type[S], values: dict[str, Any], source: str, lines: dict[tuple
         raise ConfigError("\n".join(_sentence(e, model, source, lines or {}) for e in errors.errors())) from errors
 
 
+def described(model: type[Section]) -> dict[str, Any]:
+    """Return the JSON Schema of `model` with every section in it written out: it can stand inside another schema."""
+    schema = model.model_json_schema()
+    defined = schema.pop("$defs", {})
+
+    def written(part: Any) -> Any:
+        if isinstance(part, dict):
+            beside = {key: written(value) for key, value in part.items() if key != "$ref"}
+            return {**written(defined[part["$ref"].rpartition("/")[2]]), **beside} if "$ref" in part else beside
+        return [written(one) for one in part] if isinstance(part, list) else part
+
+    found: dict[str, Any] = written(schema)
+    return found
+
+
 def dump(config: Section) -> str:
     """Return `config` as YAML, defaults and all."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

@@ -15,10 +15,10 @@ def source_of(path: Path) -> type[Source]:
     """Return the source that reads `path`. Raises DataError where it does not exist or no source knows it."""
     if not path.exists():
         raise DataError(f"{path} does not exist. Check the name{_beside(path)}")
-    for name in plugins.names("sources"):
-        source: type[Source] = plugins.load("sources", name)
-        if source.matches(path):
-            return source
+    found: list[type[Source]] = [plugins.load("sources", name) for name in plugins.names("sources")]
+    best = max(found, key=lambda source: int(source.matches(path)))
+    if best.matches(path):
+        return best
     raise DataError(f"{path}: no source reads this kind of file. There is: {', '.join(plugins.names('sources'))}.")
 
 

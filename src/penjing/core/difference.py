@@ -16,7 +16,7 @@ import numpy as np
 from penjing.core.cascade import Cascade
 from penjing.core.changes import changed
 from penjing.core.protocols import HasLayers, Predictor
-from penjing.core.snapshot import ROW_ID
+from penjing.core.rows import ROW_ID
 from penjing.core.tier import Tier, packed
 from penjing.core.types import Array, Batch, NDArray, Ragged, Row, take
 

@@ -1,6 +1,7 @@
 """Encoded rows on disk: named arrays that are memory-mapped, so that learning needs no more memory than a batch.
 
-Layout of a folder: `NAME.npy` for a rectangular array; `NAME.values.npy` and `NAME.offsets.npy` for a ragged one; `target.npy`; `done`.
+Layout of a folder: `NAME.npy` for a rectangular array; `NAME.values.npy` and `NAME.offsets.npy` for a ragged one; `target.npy`; `weight.npy`
+where rows are weighted; `done`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
-from penjing.core.types import Batch, NDArray, Ragged, concatenate, take
+from penjing.core.types import Batch, NDArray, Ragged, take
+
+_HEADER_BYTES = 256
+"""Room for the header of a .npy file, whose shape is only known at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class Examples:
     inputs: Batch
     target: NDArray
     """(N,) int64 for softmax, or (N, width) float32 shares of the classes for a pupil; (N, width) float32 for sigmoid and identity."""
+    weight: NDArray | None = None
+    """(N,) float32, how much each example counts, about 1 on average; None where all count alike."""
 
     def __len__(self) -> int:
         return len(self.target)
@@ -29,21 +36,39 @@ class Examples:
         """Return inputs and target of the examples at `indices`, in that order."""
         return take(self.inputs, indices), self.target[indices]
 
+    def weights(self, indices: NDArray) -> NDArray:
+        """Return (B,) float32, how much the examples at `indices` count."""
+        return np.ones(len(indices), np.float32) if self.weight is None else np.asarray(self.weight[indices])
+
     @classmethod
-    def write(cls, folder: Path, batches: Iterable[tuple[Batch, NDArray]]) -> Examples:
-        """Write encoded batches into `folder` (made when needed) and open it."""
+    def write(cls, folder: Path, batches: Iterable[tuple[Batch, NDArray]], weights: Iterable[NDArray] | None = None) -> Examples:
+        """Write encoded batches, and the weights of their rows, into `folder` (made when needed) and open it. Holds one batch at a time."""
         folder.mkdir(parents=True, exist_ok=True)
-        parts, targets = [], []
-        for batch, target in batches:
-            parts.append(batch)
-            targets.append(target)
-        for name, array in concatenate(parts).items():
-            if isinstance(array, Ragged):
-                np.save(folder / f"{name}.values.npy", array.values)
-                np.save(folder / f"{name}.offsets.npy", array.offsets)
-            else:
-                np.save(folder / f"{name}.npy", array)
-        np.save(folder / "target.npy", np.concatenate(targets))
+        arrays: dict[str, _Growing] = {}
+
+        def add(name: str, values: NDArray) -> None:
+            if name not in arrays:
+                arrays[name] = _Growing(folder / f"{name}.npy", values)
+            arrays[name].add(values)
+
+        try:
+            for batch, target in batches:
+                for name, array in batch.items():
+                    if isinstance(array, Ragged):
+                        # Offsets go on from where those before them end; the first is the zero that all begin with.
+                        start = len(arrays[f"{name}.values"]) if f"{name}.values" in arrays else 0
+                        if not start and f"{name}.offsets" not in arrays:
+                            add(f"{name}.offsets", np.zeros(1, np.int64))
+                        add(f"{name}.values", array.values[array.offsets[0] : array.offsets[-1]])
+                        add(f"{name}.offsets", (array.offsets[1:] - array.offsets[0] + start).astype(np.int64))
+                    else:
+                        add(name, array)
+                add("target", target)
+            for weight in weights or ():
+                add("weight", weight.astype(np.float32))
+        finally:
+            for growing in arrays.values():
+                growing.close()
         (folder / "done").touch()
         return cls.open(folder)
 
@@ -55,13 +80,38 @@ class Examples:
             name, _, part = path.name.removesuffix(".npy").partition(".")
             if part == "values":
                 inputs[name] = Ragged(_map(path), _map(folder / f"{name}.offsets.npy"))
-            elif not part and name != "target":
+            elif not part and name not in ("target", "weight"):
                 inputs[name] = _map(path)
-        return cls(inputs, _map(folder / "target.npy"))
+        weight = _map(folder / "weight.npy") if (folder / "weight.npy").exists() else None
+        return cls(inputs, _map(folder / "target.npy"), weight)
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
         return (folder / "done").exists()
+
+
+class _Growing:
+    """A .npy file that rows are added to."""
+
+    def __init__(self, path: Path, like: NDArray) -> None:
+        self._file, self._dtype, self._tail, self._count = path.open("wb"), like.dtype, like.shape[1:], 0
+        self._file.write(bytes(_HEADER_BYTES))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, values: NDArray) -> None:
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
+        self._count += len(values)
+
+    def close(self) -> None:
+        """Write the header (numpy.lib.format, version 1.0), filled up with blanks as the format allows."""
+        described = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._count, *self._tail)}
+        magic = npy.magic(1, 0)
+        room = _HEADER_BYTES - len(magic) - 2
+        self._file.seek(0)
+        self._file.write(magic + room.to_bytes(2, "little") + (repr(described).ljust(room - 1) + "\n").encode("latin1"))
+        self._file.close()
 
 
 def _map(path: Path) -> NDArray:

@@ -26,6 +26,8 @@ _HOME = "penjing.plugins"
 _EXTRAS = {
     **dict.fromkeys(("torch", "transformers"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    "lightgbm": "tables",
+    "PIL": "images",
     "openvino": "openvino",
     "sklearn": "sklearn",
 }

@@ -7,7 +7,7 @@ A task knows rows and answers, a processor knows rows and arrays, an engine know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -17,9 +17,47 @@ from penjing.core.machine import Machine
 from penjing.core.types import Batch, Estimate, Measurement, NDArray, Prediction, Row, Spec
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a kind of input says of the columns of a user's data."""
+
+    columns: list[str]
+    """The input columns of this kind."""
+    fit: float
+    """How surely rows with these columns are of this kind: 0 not at all, 1 certainly."""
+    why: str
+    """One sentence for the user: what is read, and how to say otherwise; empty where there is nothing to say."""
+
+
+class Inputs(Protocol):
+    """A kind of input, such as texts, tables or images: finds its columns in the user's data. Holds nothing."""
+
+    tiers: ClassVar[Sequence[Any]]
+    """What is climbed when the user names no tiers, as in YAML: cheapest first."""
+    recurs: ClassVar[bool]
+    """Whether two different cases may have equal inputs, as rows of a table may. Where not, equal inputs are the same case seen twice."""
+
+    @classmethod
+    def find(cls, rows: Sequence[Row], names: Sequence[str], given: Sequence[str] | None) -> Found:
+        """Return the columns among `names` that are of this kind, judged by a sample of rows.
+
+        given: columns that the user named: all of them are read, and only judged. Where there is none of this kind, fit is 0.
+        """
+
+    @classmethod
+    def examine(cls, rows: Sequence[Row], columns: Sequence[str], target: str) -> list[str]:
+        """Return a sentence for everything about the training rows that looks wrong, with the evidence and the remedy."""
+
+    @classmethod
+    def like(cls, rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
+        """Return a made-up row that is like `rows` and is none of them; its values are str, float, bool, None or bytes."""
+
+
 class Task(Protocol):
     """What is asked and how it is judged. A frozen dataclass in pure numpy; its fields are JSON and travel in the manifest."""
 
+    inputs: ClassVar[str]
+    """Name of the kind of input that it reads."""
     target: str
     """Name of the column to predict."""
 
@@ -88,6 +126,9 @@ class Predictor(Protocol):
 class Processor(Protocol):
     """Rows → batch, with options learnt from training rows only. A frozen dataclass; the same bytes in training and serving."""
 
+    inputs: ClassVar[str]
+    """Name of the kind of input that it encodes."""
+
     @classmethod
     def options_from(cls, rows: Sequence[Row], columns: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the constructor's arguments (JSON), from training rows, the input columns and the tier's own options."""
@@ -106,6 +147,15 @@ class Engine(Protocol):
 
     def work(self, batch: Batch) -> float:
         """Return about how many multiplications `run` takes: by it, and not by the clock, tiers are put in order."""
+
+
+@runtime_checkable
+class HasNames(Protocol):
+    """A processor that can say what stands in its arrays; asked for by type, for learners that the user tells things about columns."""
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """Return the name of each column of each array."""
 
 
 @runtime_checkable
@@ -150,6 +200,8 @@ class Fitting:
     """A folder that survives a kill; a learner that finds its own checkpoint there goes on from it."""
     cache: Path
     """A folder for arrays that can be computed again, named by their content."""
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What stands in each column of each array, where the processor can say."""
 
 
 class Learner(Protocol):
@@ -182,8 +234,8 @@ class Source(Protocol):
     """Reads one format of the user's data, row by row, in bounded memory."""
 
     @classmethod
-    def matches(cls, path: Path) -> bool:
-        """Return whether `path` is of this format, by its name or what lies in it."""
+    def matches(cls, path: Path) -> int:
+        """Return how surely `path` is of this format: 0 it is not, 1 by its name, 2 by what lies in it."""
 
     @classmethod
     def splits(cls, path: Path) -> list[str]:
@@ -195,7 +247,9 @@ class Source(Protocol):
 
 
 class Cleaner(Protocol):
-    """A function that finds rows to drop; the name of its file is the reason given for each."""
+    """A function that finds rows to drop; the name of its file is the reason given for each. Where its module has a function
+    `why(row, columns)`, that says more of the first of them.
+    """
 
     def __call__(self, rows: Sequence[Row], columns: Sequence[str], target: str) -> NDArray:
         """Return (B,) bool, true for rows to keep."""

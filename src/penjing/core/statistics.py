@@ -20,18 +20,20 @@ def probabilities(logits_BC: NDArray, link: Link) -> NDArray:
     return np.asarray(expit(logits_BC)) if link == "sigmoid" else logits_BC
 
 
-def mean_loss(logits: NDArray, target: NDArray, link: Link) -> float:
+def mean_loss(logits: NDArray, target: NDArray, link: Link, weight: NDArray | None = None) -> float:
     """Return the mean loss that is canonical for `link`: cross-entropy in nats, or squared error.
 
-    logits: (B, C); target: (B,) int64 classes or (B, C) shares for softmax, (B, C) otherwise.
+    logits: (B, C); target: (B,) int64 classes or (B, C) shares for softmax, (B, C) otherwise. weight: (B,), how much each row counts, 1 on average.
     """
     logits = logits.astype(np.float64)
     if link == "softmax":
         taken = logits[np.arange(len(target)), target] if target.ndim == 1 else (target * logits).sum(axis=1)
-        return float((logsumexp(logits, axis=1) - taken).mean())
-    if link == "sigmoid":
-        return float((np.logaddexp(0, logits) - target * logits).mean())
-    return float(((logits - target) ** 2).mean())
+        losses = (logsumexp(logits, axis=1) - taken)[:, None]
+    elif link == "sigmoid":
+        losses = np.logaddexp(0, logits) - target * logits
+    else:
+        losses = (logits - target) ** 2
+    return float(losses.mean() if weight is None else (losses * weight[:, None]).mean())
 
 
 def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from penjing.core import plugins
 from penjing.core.errors import RunFailed
 from penjing.core.files import read_json, write_json
 from penjing.core.protocols import Engine, HasExits, Processor, Task
+from penjing.core.reasons import add_reasons
 from penjing.core.types import Batch, Prediction, Row
 
 
@@ -35,7 +36,9 @@ class Tier:
         """Return one prediction a row, each with the name of the tier that made it."""
         if not rows:
             return []
-        predictions = self.task.decode(self.outputs(rows), rows)
+        outputs = self.outputs(rows)
+        predictions = self.task.decode(outputs, rows)
+        add_reasons(self.task, self.outputs, rows, outputs, predictions)
         for prediction in predictions:
             prediction["tier"] = self.name
         return predictions

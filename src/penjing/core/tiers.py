@@ -9,6 +9,7 @@ from pydantic_core import core_schema
 
 from penjing.core import plugins
 from penjing.core.config import Section, check
+from penjing.core.config import described as schema_of
 from penjing.core.errors import ConfigError
 
 REFERENCE = "reference"
@@ -55,7 +56,7 @@ class TierConfig:
     def __get_pydantic_json_schema__(cls, schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"enum": plugins.names("learners"), "description": "A learner with its defaults."}]
         for name in plugins.names("learners"):
-            described = plugins.options("learners", name).model_json_schema()
+            described = schema_of(plugins.options("learners", name))
             described["properties"] = {
                 "learner": {"const": name},
                 "name": {"type": "string", "description": "Its name in reports."},

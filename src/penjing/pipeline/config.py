@@ -11,27 +11,24 @@ from pydantic import Field
 
 from penjing.core.config import Section, dump, load
 from penjing.core.limits import Limit
+from penjing.core.tasks import TaskConfig
 from penjing.core.tiers import TierConfig
 from penjing.stages.budget import BudgetConfig
 from penjing.stages.calibrate.calibrate import CascadeConfig
 from penjing.stages.evaluate.prices import PriceConfig
 from penjing.stages.pack import PackConfig
-from penjing.stages.prepare.prepare import DataConfig
+from penjing.stages.prepare.config import DataConfig
 from penjing.stages.serve.config import ServeConfig
-
-MODEL = "all-MiniLM-L6-v2"
-TIERS = ["linear", {"learner": "transformer", "model": MODEL, "tune": "frozen"}, {"learner": "transformer", "model": MODEL, "tune": "full"}]
-"""What is climbed when the user names no tiers: cheapest first."""
 
 
 class Config(Section):
     """Everything that a run depends on."""
 
     data: DataConfig
-    task: str | None = None
-    """Name of the task; found out from the target column where not given."""
+    task: TaskConfig | None = None
+    """What is asked: a task's name, or a mapping of its name and options; found out from the target and the columns where not given."""
     tiers: list[TierConfig] | None = None
-    """Learners to climb, cheapest first; `linear` and the tuned MiniLM, as far as they can work here, where not given."""
+    """Learners to climb, cheapest first; where not given those of the kind of data (texts, a table, images), as far as they can work here."""
     budget: BudgetConfig = BudgetConfig()
     price: PriceConfig = PriceConfig()
     cascade: CascadeConfig = CascadeConfig()
@@ -42,10 +39,6 @@ class Config(Section):
     """Seed of everything drawn at random."""
     pack: PackConfig = PackConfig()
     serve: ServeConfig = ServeConfig()
-
-    @property
-    def climbed(self) -> list[TierConfig]:
-        return self.tiers if self.tiers is not None else [TierConfig.parse(tier) for tier in TIERS]
 
 
 def read_config(path: Path | None, overrides: Sequence[str] = (), base: dict[str, Any] | None = None) -> Config:

@@ -20,6 +20,8 @@ from penjing.core import plugins
 from penjing.core.cascade import Predictors
 from penjing.core.errors import BadRequest, DataError
 from penjing.core.files import read_json
+from penjing.core.one_number import OneNumber
+from penjing.core.tasks import TaskConfig
 from penjing.core.types import NDArray, Row
 from penjing.pipeline.config import read_config
 from penjing.pipeline.run import run
@@ -31,14 +33,14 @@ except ModuleNotFoundError as absent:
     raise plugins.missing(absent, "estimator Penjing") from absent
 
 CHUNK = 512
-LABEL, TEXT = "target", "text"
-"""Names given to what comes without one: y, and texts that are not in a frame."""
+LABEL, TEXT, COLUMN = "target", "text", "column_{}"
+"""Names given to what comes without one: y, texts that are not in a frame, and the columns of an array, from 1."""
 
 
 class Penjing(BaseEstimator):  # type: ignore[misc]
-    """Learns from a frame (pandas, polars, pyarrow, a list of mappings or of texts) and answers for frames like it.
+    """Learns from a frame (pandas, polars, pyarrow, an array of numbers, a list of mappings or of texts) and answers for frames like it.
 
-    target: column to predict; where it is None, `fit(X, y)` gives it apart. text, task, tiers, seed: as in penjing.yaml, where None is
+    target: column to predict; where it is None, `fit(X, y)` gives it apart. columns, task, tiers, seed: as in penjing.yaml, where None is
     found out. validation: share of the rows kept to choose the tier by. folder: where the run is kept; a temporary one where None.
     """
 
@@ -46,15 +48,15 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
         self,
         target: str | None = None,
         *,
-        text: list[str] | None = None,
-        task: str | None = None,
+        columns: list[str] | None = None,
+        task: str | dict[str, Any] | None = None,
         tiers: list[Any] | None = None,
         validation: float = 0.15,
         seed: int = 0,
         folder: str | None = None,
     ) -> None:
         self.target = target
-        self.text = text
+        self.columns = columns
         self.task = task
         self.tiers = tiers
         self.validation = validation
@@ -111,7 +113,7 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor" if self.task == "text-regression" else "classifier"
+        tags.estimator_type = "regressor" if self._numbers else "classifier"
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         tags.target_tags.required = False
@@ -124,6 +126,12 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
 
             tags.regressor_tags = RegressorTags()
         return tags
+
+    @property
+    def _numbers(self) -> bool:
+        """Whether the task that was named answers with a number."""
+        name = TaskConfig.parse(self.task or {}).name
+        return name is not None and issubclass(plugins.load("tasks", name), OneNumber)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictor_")
@@ -150,7 +158,7 @@ class Penjing(BaseEstimator):  # type: ignore[misc]
 
     def _data(self, folder: Path, target: str) -> dict[str, Any]:
         # Nothing is held back to test on: who calls fit keeps test rows of their own.
-        data = {"source": str(folder / "frame.parquet"), "target": target, "text": self.text, "validation": self.validation}
+        data = {"source": str(folder / "frame.parquet"), "target": target, "columns": self.columns, "validation": self.validation}
         return {**data, "test": 0.0}
 
 
@@ -160,6 +168,8 @@ def _table(X: Any) -> pa.Table:
         return X
     if hasattr(X, "__dataframe__") or hasattr(X, "__arrow_c_stream__"):
         return pa.table(X) if hasattr(X, "__arrow_c_stream__") else pa.Table.from_pandas(X, preserve_index=False)
+    if isinstance(X, np.ndarray) and X.ndim == 2 and np.issubdtype(X.dtype, np.number):
+        return pa.table({COLUMN.format(i): pa.array(column) for i, column in enumerate(X.T, 1)})
     values = list(X)
     if values and all(isinstance(v, Mapping) for v in values):
         return pa.Table.from_pylist([dict(v) for v in values])
@@ -167,7 +177,7 @@ def _table(X: Any) -> pa.Table:
         return pa.table({TEXT: pa.array([str(v) for v in values])})
     if values and all(isinstance(v, Sequence | np.ndarray) and len(v) == 1 and isinstance(v[0], str) for v in values):
         return pa.table({TEXT: pa.array([str(v[0]) for v in values])})
-    raise DataError(f"Penjing learns from a frame, a list of mappings or a list of texts, not from {type(X).__name__}.")
+    raise DataError(f"Penjing learns from a frame, an array of numbers, a list of mappings or a list of texts, not from {type(X).__name__}.")
 
 
 def _with(table: pa.Table, target: str, y: Any) -> pa.Table:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from penjing.core import plugins
 from penjing.core.artefacts import Artefact, locked, make
 from penjing.core.cascade import NAME as CASCADE
 from penjing.core.errors import ConfigError, GateClosed, PlanError, nearest
@@ -19,6 +20,7 @@ from penjing.core.files import read_json, write_json, write_text
 from penjing.core.protocols import Predictor, Progress, Signer, Silent
 from penjing.core.report import recommendation
 from penjing.core.snapshot import Snapshot
+from penjing.core.tasks import TaskConfig
 from penjing.core.tier import Tier, whole_of
 from penjing.core.tiers import REFERENCE, TierConfig
 from penjing.core.types import Measurement
@@ -61,6 +63,13 @@ class Run:
         report: dict[str, Any] = read_json(self.made["report"].folder / "report.json")
         return report
 
+    @property
+    def climbed(self) -> list[TierConfig]:
+        """The tiers that the user named, or those of the kind of data."""
+        if self.config.tiers is not None:
+            return self.config.tiers
+        return [TierConfig.parse(tier) for tier in plugins.load("inputs", self.data.task.inputs).tiers]
+
     def of(self, stage: str) -> dict[str, Artefact]:
         """Return the finished artefacts of `stage`, train or export, by tier."""
         return {name.removeprefix(f"{stage}/"): made for name, made in self.made.items() if name.startswith(f"{stage}/")}
@@ -95,24 +104,25 @@ def run(
 
 def _prepare(this: Run) -> None:
     config, data = this.config, this.config.data
-    proves = len(config.climbed) > 1 or any(getattr(tier.options, "exits", None) for tier in config.climbed)
-    depends = {**data.model_dump(mode="json"), "task": config.task, "seed": config.seed, "files": sources_digest(data), "proves": proves}
+    proves = config.tiers is None or len(config.tiers) > 1 or any(getattr(tier.options, "exits", None) for tier in config.tiers)
+    asked = config.task.dump() if config.task is not None else None
+    depends = {**data.model_dump(mode="json"), "task": asked, "seed": config.seed, "files": sources_digest(data), "proves": proves}
     _make(this, "prepare", depends, {}, lambda folder: prepare(data, config.task, config.seed, folder, this.progress, proves))
 
 
 def _plan(this: Run) -> Plan:
     config, data = this.config, this.data
-    gate.refuse_unknown(config.release, gate.known_measurements(data.task, data.rows("train", 1)))
+    gate.refuse_unknown(config.release, gate.known_measurements(data.task, data.rows("train")[:1]))
     _check_answers(this)
     refuse_impossible(config.cascade, data.task)
-    planned = plan(config.climbed, config.tiers is not None, data, this.folder)
+    planned = plan(this.climbed, config.tiers is not None, data, this.folder)
     for name, why in planned.left_out.items():
         this.progress.say(f"Left out, tier {name!r}: {why}")
     write_json(this.folder / "plan.json", planned.as_json())
     # What was inferred is written down, so that the same file asks for the same run.
-    inferred = {"text": data.columns, "target": data.task.target}
+    inferred = {"columns": data.columns, "target": data.task.target}
     resolved = config.model_copy(
-        update={"data": config.data.model_copy(update=inferred), "task": _task_name(this), "tiers": planned.tiers},
+        update={"data": config.data.model_copy(update=inferred), "task": _task(this), "tiers": planned.tiers},
     )
     write_text(this.folder / "penjing.yaml", as_yaml(resolved))
     write_text(this.folder / "penjing.schema.json", schema())
@@ -121,7 +131,7 @@ def _plan(this: Run) -> Plan:
 
 def _check_answers(this: Run) -> None:
     """Refuse a pack.tier that no tier, early exit or blend of the tiers can be, before anything is spent."""
-    names = [tier.name for tier in this.config.climbed]
+    names = [tier.name for tier in this.climbed]
     promise, rows = this.config.cascade.promise, this.data.counts["calibration"]
     if this.config.pack.tier == CASCADE and rows < promise.rows_needed:
         raise PlanError(
@@ -183,7 +193,7 @@ def _untaught(this: Run, tier: TierConfig) -> str | None:
 
 
 def _pupils(this: Run) -> set[str]:
-    return {tier.name for tier in this.config.climbed if tier.teacher is not None}
+    return {tier.name for tier in this.climbed if tier.teacher is not None}
 
 
 def _export(this: Run, tier: TierConfig) -> None:
@@ -258,6 +268,6 @@ def _make(this: Run, stage: str, depends: Mapping[str, Any], inputs: Mapping[str
     return made
 
 
-def _task_name(this: Run) -> str:
+def _task(this: Run) -> TaskConfig:
     name: str = read_json(this.made["prepare"].folder / "data.json")["task"]["name"]
-    return name
+    return TaskConfig(name, this.config.task.options if this.config.task is not None else {})

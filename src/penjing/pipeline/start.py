@@ -13,10 +13,11 @@ from penjing.core.data import read, source_of
 from penjing.core.errors import BadRequest, nearest
 from penjing.core.files import write_text
 from penjing.core.protocols import Signer
-from penjing.pipeline.config import Config, schema
+from penjing.pipeline import presets
+from penjing.pipeline.config import Config, read_config, schema
 from penjing.security import keys
 from penjing.security.signing import ModelSigner
-from penjing.stages.prepare.prepare import DataConfig
+from penjing.stages.prepare.config import DataConfig
 
 
 def signer() -> Signer:
@@ -33,17 +34,27 @@ def make_key(say: Callable[[str], None]) -> None:
         say(f"Made a signing key: {keys.make_key(home)} in {home}. Packages signed with it are trusted on this machine.")
 
 
-def write_config(source: Path, target: str | None, folder: Path) -> Path:
-    """Write a first penjing.yaml for `source` into `folder`, every key explained. Raises BadRequest where there is one already."""
+def write_config(source: Path, target: str | None, folder: Path, preset: str | None = None) -> Path:
+    """Write a first penjing.yaml for `source` into `folder`: every key explained, or a `preset`. Raises BadRequest where there is one already."""
     place = folder / "penjing.yaml"
     if place.exists():
         raise BadRequest(f"{place} is there already. Change it, or remove it first.")
     names = list(next(read(source, next(iter(source_of(source).splits(source)), "")), [{}])[0])
     if target is not None and target not in names:
         raise BadRequest(f"{source} has no column {target!r}. {nearest(target, names)}")
-    write_text(place, _first(source, target, names))
+    write_text(place, _first(source, target, names) if preset is None else _of_preset(preset, source, target, names))
+    read_config(place)
     write_text(folder / "penjing.schema.json", schema())
     return place
+
+
+def _of_preset(preset: str, source: Path, target: str | None, names: list[str]) -> str:
+    """Return the preset with the data named; its own keys under `data:` stay as they are written."""
+    said = [f"  source: {_yaml(str(source))}", f"  target: {_yaml(target or 'CHOOSE-A-COLUMN')}"]
+    lines = presets.text(preset).splitlines()
+    at = next((i + 1 for i, line in enumerate(lines) if line.rstrip() == "data:"), None)
+    lines = [*lines[:at], *said, *lines[at:]] if at is not None else ["data:", *said, "", *lines]
+    return "\n".join(["# yaml-language-server: $schema=penjing.schema.json", f"# Columns of {source.name}: {', '.join(names)}", *lines]) + "\n"
 
 
 def _first(source: Path, target: str | None, names: list[str]) -> str:

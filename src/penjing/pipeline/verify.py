@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from penjing.core.protocols import Signer, Task
 from penjing.core.types import Prediction, Row
 from penjing.package.open import Package, open_package
 from penjing.stages.predict import require
+from penjing.stages.serve.values import as_json
 
-CHUNK = 32
+CHUNK, CHUNK_BYTES = 32, 1_000_000
 ROWS = 256
 CLOSE = 1e-3
 """Difference of a score that the size of a batch may make; what is beyond is another model."""
@@ -56,7 +57,7 @@ def compare_served(package: Package, url: str, source: Path) -> Served:
     rows = _first(source)
     require(predictor, rows[0], str(source))
     asked = [{column: row[column] for column in predictor.task.example} for row in rows]
-    theirs = [answer for start in range(0, len(asked), CHUNK) for answer in _ask(url, asked[start : start + CHUNK])]
+    theirs = [answer for some in _pieces(asked) for answer in _ask(url, some)]
     ours = predictor.predict(rows)
     pairs = list(zip(ours, theirs, strict=True))
     same = [_answer(a) == _answer(b) for a, b in pairs]
@@ -101,8 +102,24 @@ def _first(source: Path) -> list[Row]:
     return rows[:ROWS]
 
 
-def _ask(url: str, rows: Sequence[Row]) -> list[Prediction]:
-    body = json.dumps({"rows": rows}, default=str).encode()
+def _pieces(rows: Sequence[Row]) -> Iterator[bytes]:
+    """Yield bodies of some rows each: few enough for any server, and one alone where rows are large."""
+    piece: list[str] = []
+    for row in rows:
+        told = json.dumps({name: as_json(value) if isinstance(value, bytes | Path) else value for name, value in row.items()}, default=str)
+        if piece and (len(piece) == CHUNK or sum(map(len, piece)) + len(told) > CHUNK_BYTES):
+            yield _body(piece)
+            piece = []
+        piece.append(told)
+    if piece:
+        yield _body(piece)
+
+
+def _body(rows: Sequence[str]) -> bytes:
+    return f'{{"rows": [{", ".join(rows)}]}}'.encode()
+
+
+def _ask(url: str, body: bytes) -> list[Prediction]:
     request = urllib.request.Request(f"{url.rstrip('/')}/v1/predict", body, {"Content-Type": "application/json"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
@@ -129,4 +146,5 @@ def _figure(prediction: Prediction) -> float:
 
 def _answer(prediction: Prediction) -> str:
     """Return what must be the same: everything but figures."""
-    return json.dumps({k: v for k, v in prediction.items() if isinstance(v, str | list)}, sort_keys=True)
+    told = {k: v for k, v in prediction.items() if isinstance(v, str) or (isinstance(v, list) and all(isinstance(one, str) for one in v))}
+    return json.dumps(told, sort_keys=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from penjing.core import plugins
 from penjing.core.cascade import NAME as CASCADE
@@ -41,12 +42,13 @@ def plan(tiers: Sequence[TierConfig], asked_for: bool, snapshot: Snapshot, folde
     if len(set(names)) < len(names):
         raise PlanError(f"Two tiers have the same name ({', '.join(names)}). Give each its own with the key 'name'.")
     _check_teachers(tiers)
-    machine, sample = Machine.here(), snapshot.rows("train", SAMPLE)
+    machine, sample = Machine.here(), snapshot.rows("train")[:SAMPLE]
     estimates: dict[str, Estimate] = {}
     refused: dict[str, BadRequest] = {}
     for tier in tiers:
         try:
             learner = plugins.load("learners", tier.learner)
+            _reads(learner, snapshot.task.inputs)
             count = snapshot.counts["train"] + (snapshot.counts["unlabelled"] if tier.teacher is not None else 0)
             estimate = learner.plan(tier.options, sample, snapshot.columns, snapshot.task.outputs, machine, count)
             _fits(tier, estimate, machine, folder)
@@ -57,6 +59,14 @@ def plan(tiers: Sequence[TierConfig], asked_for: bool, snapshot: Snapshot, folde
         first = next(iter(refused.values()))
         raise type(first)("\n".join(f"Tier {name!r}: {error}" for name, error in refused.items()))
     return Plan([t for t in tiers if t.name in estimates], estimates, {name: str(error) for name, error in refused.items()})
+
+
+def _reads(learner: Any, inputs: str) -> None:
+    """Raise PlanError where `learner` reads another kind of input than the task's."""
+    reads = plugins.load("processors", learner.processor).inputs
+    if reads != inputs:
+        tiers = ", ".join(dict.fromkeys(one if isinstance(one, str) else one["learner"] for one in plugins.load("inputs", inputs).tiers))
+        raise PlanError(f"it reads {reads}, and the task reads {inputs}. Learners for that are, for one, {tiers}.")
 
 
 def _check_teachers(tiers: Sequence[TierConfig]) -> None:

@@ -17,7 +17,8 @@ from penjing.core.cascade import output_of
 from penjing.core.energy import metered
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256, write_json
-from penjing.core.protocols import Fitting, Learner, Predictor, Processor, Progress, Task
+from penjing.core.protocols import Fitting, HasNames, Learner, Predictor, Processor, Progress, Task
+from penjing.core.rows import WEIGHT
 from penjing.core.snapshot import Snapshot, Split
 from penjing.core.statistics import probabilities
 from penjing.core.tier import packed
@@ -45,7 +46,8 @@ def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None
             unlabelled = _encoded(processor, data, "unlabelled", cache, progress)
             examples, validation = taught(teacher, data, examples, unlabelled, checkpoints, progress), as_shares(data.task, validation)
         learner = kind.create(tier.options, data.task.outputs)
-        learner.fit(examples, validation, Fitting(seed, progress, checkpoints, cache))
+        names = processor.names if isinstance(processor, HasNames) else {}
+        learner.fit(examples, validation, Fitting(seed, progress, checkpoints, cache, names))
     learner.save(folder / "learner")
     named = {"name": tier.name, "learner": tier.learner}
     write_json(folder / "learnt.json", named | {"task": packed("tasks", data.task), "processor": packed("processors", processor)})
@@ -68,17 +70,19 @@ def _encoded(processor: Processor, data: Snapshot, split: Split, cache: Path, pr
     progress.start(f"encode {split}", data.counts[split])
 
     def batches() -> Iterator[tuple[Batch, NDArray]]:
-        for rows in data.chunks(split, CHUNK):
+        for rows in data.chunks(split):
             yield processor.encode(rows), (np.zeros(len(rows), np.int64) if split == "unlabelled" else data.task.target_of(rows))
             progress.advance(len(rows))
 
-    examples = Examples.write(folder, batches())
+    weighed = WEIGHT in next(iter(data.rows(split)))
+    weights = (np.array([row[WEIGHT] for row in rows], np.float32) for rows in data.chunks(split)) if weighed else None
+    examples = Examples.write(folder, batches(), weights)
     progress.finish()
     return examples
 
 
 def _nothing(processor: Processor, data: Snapshot) -> Examples:
-    row = data.rows("train", 1)
+    row = data.rows("train")[:1]
     return Examples(*Examples(processor.encode(row), data.task.target_of(row)).batch(np.zeros(0, np.int64)))
 
 
@@ -89,6 +93,7 @@ def taught(teacher: Predictor, data: Snapshot, examples: Examples, unlabelled: E
     """
     _, spec = output_of(data.task)
     parts: list[tuple[Batch, NDArray]] = []
+    weights: list[NDArray] = []
     for split, known in (("train", examples), ("unlabelled", unlabelled)):
         rows = data.rows(split)  # type: ignore[arg-type]
         progress.start(f"{teacher.name} answers {split} rows", len(rows))
@@ -98,7 +103,8 @@ def taught(teacher: Predictor, data: Snapshot, examples: Examples, unlabelled: E
         for start in range(0, len(rows), CHUNK):
             chosen = np.arange(start, min(start + CHUNK, len(rows)))
             parts.append((known.batch(chosen)[0], target[chosen].astype(np.float32)))
-    return Examples.write(folder / "taught", parts)
+            weights.append(known.weights(chosen))
+    return Examples.write(folder / "taught", parts, weights if examples.weight is not None else None)
 
 
 def as_shares(task: Task, examples: Examples) -> Examples:
@@ -106,4 +112,4 @@ def as_shares(task: Task, examples: Examples) -> Examples:
     _, spec = output_of(task)
     if spec.link != "softmax":
         return examples
-    return Examples(examples.inputs, np.eye(spec.width, dtype=np.float32)[examples.target])
+    return Examples(examples.inputs, np.eye(spec.width, dtype=np.float32)[examples.target], examples.weight)

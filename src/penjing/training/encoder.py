@@ -9,10 +9,7 @@ Shapes: B rows, T tokens, H hidden units, W width of the output.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from penjing.core.batching import Described, present
 from penjing.core.errors import RunFailed
 from penjing.core.segments import Chain
 from penjing.core.types import NDArray, Spec
+from penjing.training.quiet import quiet
 from penjing.training.segments import Part, TorchSegment, Whole, multiplied, parts, pooled
 
 
@@ -132,23 +130,3 @@ def _body(folder: Path) -> Any:
             f"The model in {folder} lacks {len(missing)} weights that its config.json names, such as {missing[0]!r}. Fetch its folder again."
         )
     return body
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence bars, logs and warnings of torch and transformers that a user of Penjing can do nothing about."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "torch", "torch.onnx", "torch.export", "onnxscript", "onnx_ir", "openvino")]
-    levels = [logger.level for logger in loggers]
-    shown = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if shown:
-            transformers.utils.logging.enable_progress_bar()

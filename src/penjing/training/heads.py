@@ -39,10 +39,18 @@ class Head:
         return result
 
 
-def learn(features_NH: NDArray, target: NDArray, validation_NH: NDArray, validation_target: NDArray, width: int, link: Link) -> Head:
+def learn(
+    features_NH: NDArray,
+    target: NDArray,
+    validation_NH: NDArray,
+    validation_target: NDArray,
+    width: int,
+    link: Link,
+    weight: NDArray | None = None,
+) -> Head:
     """Return the head with the least validation loss on the path of L2 candidates, each started from the one before.
 
-    Targets: (N,) int64 classes or (N, W) shares of the classes for softmax, (N, W) otherwise.
+    Targets: (N,) int64 classes or (N, W) shares of the classes for softmax, (N, W) otherwise. weight: (N,), how much each training row counts.
     """
     mean_H = features_NH.mean(axis=0, dtype=np.float64)
     scale_H = features_NH.std(axis=0, dtype=np.float64) + 1e-6
@@ -51,7 +59,7 @@ def learn(features_NH: NDArray, target: NDArray, validation_NH: NDArray, validat
     best: Head | None = None
     waited = 0
     for l2 in _L2 if len(validation_target) else (_L2_UNTRIED,):
-        parameters = _fitted(parameters, x_NH, target, l2, link)
+        parameters = _fitted(parameters, x_NH, target, l2, link, weight)
         weight_WH = parameters[:, :-1] / scale_H
         head = Head(weight_WH, parameters[:, -1] - weight_WH @ mean_H, l2, float("nan"))
         if len(validation_target):
@@ -64,7 +72,9 @@ def learn(features_NH: NDArray, target: NDArray, validation_NH: NDArray, validat
     return best
 
 
-def loss_and_gradient(parameters_WH1: NDArray, x_NH: NDArray, target: NDArray, l2: float, link: Link) -> tuple[float, NDArray]:
+def loss_and_gradient(
+    parameters_WH1: NDArray, x_NH: NDArray, target: NDArray, l2: float, link: Link, weight: NDArray | None = None
+) -> tuple[float, NDArray]:
     """Return the mean canonical loss plus L2/2 |weights|^2 (the bias, last column, is free) and its gradient, (W, H + 1).
 
     The gradient of a generalised linear model's loss is the residual times the input (McCullagh and Nelder 1989, section 2.5);
@@ -81,8 +91,10 @@ def loss_and_gradient(parameters_WH1: NDArray, x_NH: NDArray, target: NDArray, l
         residual_NW /= len(target)
     else:
         residual_NW = (residual_NW - target) * ((2 if link == "identity" else 1) / target.size)
+    if weight is not None:
+        residual_NW *= weight[:, None]
     gradient = np.concatenate([residual_NW.T @ x_NH + l2 * weight_WH, residual_NW.sum(axis=0)[:, None]], axis=1)
-    return mean_loss(logits_NW, target, link) + l2 / 2 * float((weight_WH**2).sum()), gradient
+    return mean_loss(logits_NW, target, link, weight) + l2 / 2 * float((weight_WH**2).sum()), gradient
 
 
 def taught(logits_NW: NDArray, target: NDArray, link: Link) -> NDArray:
@@ -97,9 +109,9 @@ def taught(logits_NW: NDArray, target: NDArray, link: Link) -> NDArray:
     return mixed_NW.astype(np.float32)
 
 
-def _fitted(start: NDArray, x_NH: NDArray, target: NDArray, l2: float, link: Link) -> NDArray:
+def _fitted(start: NDArray, x_NH: NDArray, target: NDArray, l2: float, link: Link, weight: NDArray | None) -> NDArray:
     def function(flat: NDArray) -> tuple[float, NDArray]:
-        loss, gradient = loss_and_gradient(flat.reshape(start.shape), x_NH, target, l2, link)
+        loss, gradient = loss_and_gradient(flat.reshape(start.shape), x_NH, target, l2, link, weight)
         return loss, gradient.ravel()
 
     found = minimize(function, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-9, "gtol": 1e-5})

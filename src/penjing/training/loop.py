@@ -10,21 +10,20 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from penjing.core.batching import rectangle, run_in_rectangles, token_ids
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.protocols import Progress
 from penjing.core.statistics import mean_loss
-from penjing.core.types import Link, NDArray
+from penjing.core.types import NDArray
 from penjing.training import checkpoints
 from penjing.training.batches import epoch_batches
 from penjing.training.checkpoints import Position
+from penjing.training.descent import adamw, loss_of, slope
 from penjing.training.encoder import Encoder
 from penjing.training.losses import scaled
 from penjing.training.precision import products
@@ -32,9 +31,8 @@ from penjing.training.precision import products
 CHECKPOINT_SECONDS = 30.0
 """Work that a kill can cost at most, beside that of one step."""
 _WEIGHT_DECAY = 0.01
-"""Of matrices; biases and norms are left free (Loshchilov and Hutter 2019, and the habit since BERT)."""
+"""Of matrices."""
 _CLIP = 1.0
-_WARM_UP = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class FineTuning:
     ) -> None:
         self.encoder, self.examples, self.validation, self.schedule = encoder, examples, validation, schedule
         self.folder, self.progress = folder, progress
-        self.optimizer = adamw(encoder, schedule.learning_rate)
+        self.optimizer = adamw(encoder, schedule.learning_rate, _WEIGHT_DECAY)
         self.position = Position(fingerprint)
         self._saved_at = time.monotonic()
 
@@ -78,7 +76,7 @@ class FineTuning:
         while at.epoch <= self.schedule.epochs:
             self._epoch()
         self.progress.finish()
-        checkpoints.read_best(self.folder, self.encoder, at.best_epoch)
+        self.encoder.load_state_dict(checkpoints.read_best(self.folder, at.best_epoch))
         with torch.no_grad():
             for part in (self.encoder.head.weight, self.encoder.head.bias):
                 part.mul_(at.best_scale)
@@ -108,7 +106,8 @@ class FineTuning:
             group["lr"] = self.schedule.learning_rate * slope(step, steps)
         with products(self.schedule.precision):
             pooled_BH = self.encoder.pooled(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT))
-        loss = loss_of(self.encoder.head(pooled_BH), torch.from_numpy(target), self.encoder.spec.link)
+        weight = None if self.examples.weight is None else torch.from_numpy(self.examples.weights(rows))
+        loss = loss_of(self.encoder.head(pooled_BH), torch.from_numpy(target), self.encoder.spec.link, weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), _CLIP)
@@ -141,34 +140,9 @@ class FineTuning:
         return scaled(found, np.zeros(found.shape[1]), target, link, most=1.0)
 
     def _keep_best(self, epoch: int, loss: float, scale: float) -> None:
-        checkpoints.write_best(self.folder, self.encoder, epoch)
+        checkpoints.write_best(self.folder, self.encoder.state_dict(), epoch)
         self.position.best_epoch, self.position.best_loss, self.position.best_scale = epoch, loss, scale
 
     def _checkpoint(self) -> None:
         checkpoints.write(self.folder, self.encoder, self.optimizer, self.position)
         self._saved_at = time.monotonic()
-
-
-def adamw(encoder: Encoder, learning_rate: float) -> Any:
-    """Return AdamW with weight decay on matrices alone."""
-    parameters = list(encoder.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": _WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
-
-
-def slope(step: int, steps: int) -> float:
-    """Return the share of the highest learning rate at `step` (from 0): up in a line for a tenth of the steps, then down to zero."""
-    warm = max(1, round(_WARM_UP * steps))
-    return min((step + 1) / warm, (steps - step) / max(1, steps - warm))
-
-
-def loss_of(logits_BW: Any, target: Any, link: Link) -> Any:
-    """Return the mean loss that is canonical for `link`; the same as `core.statistics.mean_loss`."""
-    if link == "softmax":
-        return functional.cross_entropy(logits_BW, target)
-    if link == "sigmoid":
-        return functional.binary_cross_entropy_with_logits(logits_BW, target)
-    return functional.mse_loss(logits_BW, target)

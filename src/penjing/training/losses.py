@@ -20,11 +20,11 @@ _LEAST, _MOST = 0.2, 10.0
 """Bounds of the scale."""
 
 
-def residual_of(logits: NDArray, target: NDArray, link: Link) -> NDArray:
+def residual_of(logits: NDArray, target: NDArray, link: Link, weight: NDArray | None = None) -> NDArray:
     """Return (B, C) float32, the gradient by the logits of the mean over rows of the loss: cross-entropy in nats (summed over the C answers
     for sigmoid), or half the squared error, summed.
 
-    target: (B,) int64 classes or (B, C) shares of the classes for softmax, (B, C) otherwise.
+    target: (B,) int64 classes or (B, C) shares of the classes for softmax, (B, C) otherwise. weight: (B,), how much each row counts.
     """
     if link == "softmax":
         residual: NDArray = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -36,20 +36,23 @@ def residual_of(logits: NDArray, target: NDArray, link: Link) -> NDArray:
     else:
         residual = (expit(logits) if link == "sigmoid" else logits) - target
     residual /= np.float32(len(target))
+    if weight is not None:
+        residual *= weight[:, None].astype(np.float32)
     return residual
 
 
-def prior(target: NDArray, spec: Spec) -> NDArray:
-    """Return the (C,) float32 logits of a model that knows no features; `target` as `residual_of` takes it."""
-    n = len(target)
+def prior(target: NDArray, spec: Spec, weight: NDArray | None = None) -> NDArray:
+    """Return the (C,) float32 logits of a model that knows no features; `target` and `weight` as `residual_of` takes them."""
+    weight = np.ones(len(target)) if weight is None else weight.astype(np.float64)
+    n = weight.sum()
     if spec.link == "softmax":
-        counts = np.bincount(target, minlength=spec.width) if target.ndim == 1 else target.sum(0, dtype=np.float64)
+        counts = np.bincount(target, weight, minlength=spec.width) if target.ndim == 1 else weight @ target.astype(np.float64)
         logits: NDArray = np.log((counts + 1) / (n + spec.width))
     elif spec.link == "sigmoid":
-        share = (target.sum(0, dtype=np.float64) + 0.5) / (n + 1)
+        share = (weight @ target.astype(np.float64) + 0.5) / (n + 1)
         logits = np.log(share / (1 - share))
     else:
-        logits = target.mean(0, dtype=np.float64)
+        logits = weight @ target.astype(np.float64) / n
     return logits.astype(np.float32)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from penjing.core.types import Batch, Row
 
 @dataclass(frozen=True)
 class Lengths:
+    inputs: ClassVar[str] = "text"
+
     columns: list[str]
     longest: int
     """Characters of the longest training text."""

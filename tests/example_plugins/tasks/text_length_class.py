@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from penjing.core.types import Batch, Measurement, NDArray, Prediction, Row, Spe
 
 @dataclass(frozen=True)
 class TextLengthClass:
+    inputs: ClassVar[str] = "text"
+
     target: str
     columns: list[str]
 

@@ -88,7 +88,7 @@ def test_a_hub_repository_with_a_file_for_each_split_is_read(tmp_path: Path) -> 
         ("j.jsonl", b'{"a": 1}\n[1]\n', "line 2: expected an object"),
         ("j.jsonl", b'{"a": 1, "a": 2}\n', "line 1: the name 'a' stands more than once"),
         ("p.parquet", b"PAR1 not really", "not a readable Parquet file"),
-        ("x.docx", b"PK", "no source reads this kind of file. There is: csv, huggingface-dataset, jsonl, parquet"),
+        ("x.docx", b"PK", "no source reads this kind of file. There is: csv, huggingface-dataset, image-folder, image-table, jsonl, parquet"),
     ],
 )
 def test_a_broken_file_is_refused_with_file_line_and_remedy(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:

@@ -10,7 +10,9 @@ import pytest
 from penjing.core.errors import DataError
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
-from penjing.stages.prepare.prepare import DataConfig, prepare
+from penjing.core.tasks import TaskConfig
+from penjing.stages.prepare.config import DataConfig
+from penjing.stages.prepare.prepare import prepare
 
 WORDS = ["river", "stone", "cloud", "paper", "lamp", "field", "bread", "window", "garden", "music"]
 
@@ -40,7 +42,7 @@ def labelled(tmp_path: Path, count: int = 100) -> Path:
 def prepared(tmp_path: Path, task: str | None = None, seed: int = 0, told: Told | None = None, proves: bool = True, **config: Any) -> Snapshot:
     folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
-    prepare(DataConfig(**{"target": "label", **config}), task, seed, folder, told or Told(), proves)
+    prepare(DataConfig(**{"target": "label", **config}), TaskConfig.parse(task) if task else None, seed, folder, told or Told(), proves)
     return Snapshot.open(folder)
 
 
@@ -53,7 +55,7 @@ def ids(data: Snapshot, split: Any) -> set[int]:
 def test_the_named_column_of_the_named_file_is_learnt(tmp_path: Path) -> None:
     one = table(tmp_path / "a.csv", [(t, "xy"[i % 2], "pq"[i % 2]) for i, t in enumerate(texts(20))], "text,label,other")
     assert prepared(tmp_path, source=str(one)).task.labels == ["x", "y"]  # type: ignore[attr-defined]
-    assert prepared(tmp_path, source=str(one), target="other", text=["text"]).task.labels == ["p", "q"]  # type: ignore[attr-defined]
+    assert prepared(tmp_path, source=str(one), target="other", columns=["text"]).task.labels == ["p", "q"]  # type: ignore[attr-defined]
 
 
 def filled(data: Snapshot) -> dict[str, int]:
@@ -116,11 +118,11 @@ def test_shares_and_files_of_their_own_decide_the_splits(tmp_path: Path) -> None
 def test_no_group_stands_in_two_splits(tmp_path: Path) -> None:
     rows = [(t, "yes" if i % 3 else "no", f"p{i // 5}") for i, t in enumerate(texts(300))]
     source = str(table(tmp_path / "g.csv", rows, "text,label,patient"))
-    data = prepared(tmp_path, source=source, group="patient", text=["text"])
+    data = prepared(tmp_path, source=source, group="patient", columns=["text"])
     groups = {split: {row["patient"] for row in data.rows(split)} for split in ("train", "validation", "test")}  # type: ignore[arg-type]
     assert not groups["train"] & groups["test"] | groups["train"] & groups["validation"] | groups["validation"] & groups["test"]
     assert 40 <= data.counts["test"] <= 80
-    apart = prepared(tmp_path, source=source, text=["text"])
+    apart = prepared(tmp_path, source=source, columns=["text"])
     assert {row["patient"] for row in apart.rows("train")} & {row["patient"] for row in apart.rows("test")}
 
 
@@ -129,10 +131,10 @@ def test_empty_and_repeated_rows_are_dropped_with_a_reason_and_a_count_each(tmp_
     source = table(tmp_path / "d.csv", [*rows, *rows[:3], ("", "yes"), ("   ", "no"), ("no label", "")])
     told = Told()
     data = prepared(tmp_path, told=told, source=str(source))
-    assert json.loads((data.folder / "data.json").read_text())["dropped"] == {"empty": 3, "repeated": 3}
+    assert json.loads((data.folder / "data.json").read_text())["dropped"] == {"unanswered": 1, "empty": 2, "repeated": 3}
     dropped = pq.read_table(data.folder / "dropped.parquet").to_pylist()
     assert {d["penjing_row"] for d in dropped if d["reason"] == "repeated"} == {41, 42, 43}
-    assert "3 empty, 3 repeated" in told.sentences[-1]
+    assert "1 unanswered, 2 empty, 3 repeated" in told.sentences[-1]
 
 
 @pytest.mark.changes("data.clean")
@@ -153,7 +155,7 @@ def test_test_rows_that_stand_in_train_are_removed_and_counted(tmp_path: Path) -
 def test_test_rows_of_a_group_that_stands_in_train_are_removed(tmp_path: Path) -> None:
     source = table(tmp_path / "g.csv", [(t, "ab"[i % 2], f"p{i // 4}") for i, t in enumerate(texts(80))], "text,label,patient")
     test = table(tmp_path / "t.csv", [(t, "ab"[i % 2], f"p{18 + i}") for i, t in enumerate(texts(4, start=900))], "text,label,patient")
-    data = prepared(tmp_path, source=str(source), test=str(test), validation=0.0, group="patient", text=["text"])
+    data = prepared(tmp_path, source=str(source), test=str(test), validation=0.0, group="patient", columns=["text"])
     assert {row["patient"] for row in data.rows("test")} == {"p20", "p21"}
 
 
@@ -188,14 +190,14 @@ def test_a_label_that_only_the_test_split_holds_is_named(tmp_path: Path) -> None
     ("rows", "config", "sentence"),
     [
         ([(t, "yes") for t in texts(20)], {}, "one class only"),
-        ([("", "yes"), ("", "no")] * 5, {}, "every text is empty"),
+        ([("", "yes"), ("", "no")] * 5, {}, "'text' is empty in every row"),
         ([(t, "") for t in texts(9)], {}, "no row is left after cleaning"),
         ([], {}, "no rows below its header"),
-        ([(i, "ab"[i % 2]) for i in range(20)], {}, "no column reads like text"),
+        ([(i, "ab"[i % 2]) for i in range(20)], {"task": "text-classification"}, "no column reads like text"),
         ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"target": "lable"}, "Did you mean 'label'"),
         ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"target": None}, "--target COLUMN. There is: text, label"),
         ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"group": "pacient"}, "no column 'pacient'"),
-        ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"text": ["label"]}, "cannot be both"),
+        ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"columns": ["label"]}, r"cannot be in data\.columns and something else"),
         ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"test": 0.9}, "from 0 to 0.5"),
         ([(t, "ab"[i % 2]) for i, t in enumerate(texts(20))], {"clean": ["emtpy"]}, "Did you mean 'empty'"),
     ],
@@ -210,14 +212,14 @@ def test_data_that_cannot_be_learnt_from_are_refused_with_the_remedy(
     assert told.value.exit_code == 2
 
 
-@pytest.mark.changes("data.text")
+@pytest.mark.changes("data.columns")
 def test_prose_is_found_among_other_columns_and_the_user_may_choose_otherwise(tmp_path: Path) -> None:
     rows = [(i, f"May {i % 28 + 1} 2011", WORDS[i % 10], f"{t} {t} {t} {t} {t} {t}", "ab"[i % 2]) for i, t in enumerate(texts(60))]
     source = str(table(tmp_path / "m.csv", rows, "id,date,drug,review,label"))
     told = Told()
     assert prepared(tmp_path, told=told, source=source).columns == ["review"]
     assert "Text is read from 'review'" in told.sentences[0]
-    assert prepared(tmp_path, source=source, text=["drug", "review"]).columns == ["drug", "review"]
+    assert prepared(tmp_path, source=source, columns=["drug", "review"]).columns == ["drug", "review"]
 
 
 @pytest.mark.changes("task")

@@ -21,7 +21,7 @@ def test_the_report_of_a_run_follows_its_schema_and_is_drawn(tmp_path: Path, hom
     good, bad = "works well and I feel better", "terrible pain and it made me sick"
     rows = [f"{good if i % 2 else bad} after {i} days,{'up' if i % 2 else 'down'},{'Berlin' if i % 3 else 'Wien'},{i / 7:.3f}" for i in range(240)]
     (tmp_path / "reviews.csv").write_text("\n".join(["review,rating,site,days", *rows]), encoding="utf-8")
-    data = {"source": str(tmp_path / "reviews.csv"), "target": target, "text": ["review"]}
+    data = {"source": str(tmp_path / "reviews.csv"), "target": target, "columns": ["review"]}
     limits = {} if target == "rating" else {"release": {"r2": {"at_least": -9}, "mae": {"at_most": 99}, "baseline_r2": {"at_least": -9}}}
     run(read_config(None, (), {"data": data, "tiers": ["linear"], **limits}), tmp_path / "run", signer())
     report = read_json(tmp_path / "run" / "report" / "report.json")

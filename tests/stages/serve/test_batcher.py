@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from penjing.core.errors import RunFailed
+from penjing.core.errors import DataError, RunFailed
 from penjing.core.types import Prediction, Row
 from penjing.stages.serve.batcher import Batcher, Busy, Line, Request, TooManyRows
 
@@ -233,3 +233,46 @@ def test_the_rest_of_a_split_request_goes_at_once() -> None:
     line.take()
     assert line.rows == 2
     assert line.wait_s(10.0) == 0
+
+
+class Choosy:
+    """A model that refuses rows with 13, and names them by their place in the batch or not at all."""
+
+    def __init__(self, named: bool) -> None:
+        self.named = named
+        self.batches: list[list[int]] = []
+
+    def __call__(self, batch: list[Row]) -> list[Prediction]:
+        numbers = [row["number"] for row in batch]
+        self.batches.append(numbers)
+        if 13 in numbers:
+            raise DataError(f"Row {numbers.index(13) + 1} holds 13." if self.named else "13 is no number.")
+        return [{"double": 2 * number} for number in numbers]
+
+
+@pytest.mark.parametrize(("named", "told"), [(True, "Row 7 holds 13."), (False, "Row 7: 13 is no number.")])
+@pytest.mark.parametrize("max_rows", [1, 2, 3, 4, 7, 100])
+def test_a_row_that_is_refused_is_named_by_its_place_in_the_request(named: bool, told: str, max_rows: int) -> None:
+    queue = Batcher(Choosy(named), max_rows, 0, 100)
+    with pytest.raises(DataError) as refused:
+        queue.submit(rows(1, 2, 3, 4, 5, 6, 13, 8, 13, 10)).result(10)
+    assert str(refused.value) == told
+    assert doubles(queue.submit(rows(1))) == [2]
+
+
+def test_finding_the_row_that_is_refused_takes_few_questions() -> None:
+    model = Choosy(named=True)
+    with pytest.raises(DataError, match="Row 64 "):
+        Batcher(model, 64, 0, 100).submit(rows(*[1] * 63, 13)).result(10)
+    assert len(model.batches) == 1 + 6 + 1
+
+
+def test_a_model_that_breaks_while_the_row_is_looked_for_tells_what_it_told_first() -> None:
+    asked: list[int] = []
+
+    def model(batch: list[Row]) -> list[Prediction]:
+        asked.append(len(batch))
+        raise DataError("Something is wrong.") if len(asked) == 1 else ZeroDivisionError
+
+    with pytest.raises(DataError, match="^Something is wrong.$"):
+        Batcher(model, 64, 0, 100).submit(rows(1, 2, 3)).result(10)

@@ -102,7 +102,7 @@ def test_a_body_that_is_too_long_is_refused_announced_or_not(start: Start) -> No
     assert server.predict("x" * 900).status_code == 200
     answer = server.predict("x" * 1000)
     assert answer.status_code == 413
-    assert answer.json()["error"] == "The body is longer than 0.001 MB. Send fewer rows at a time."
+    assert answer.json()["error"] == "The body is longer than 0.001 MB. Send fewer rows at a time, or smaller ones."
     streamed = httpx.post(f"{server.url}/v1/predict", content=(b"x" * 100 for _ in range(20)))
     assert streamed.status_code == 413
     assert start(max_body_mb=0.01).predict("x" * 1000).status_code == 200
@@ -198,7 +198,7 @@ def test_the_openapi_document_is_true(running: Any) -> None:
     assert body["properties"]["rows"]["items"]["required"] == ["review"]
     answer = httpx.post(f"{server.url}/v1/predict", json=body["example"])
     assert answer.json() == predict["responses"]["200"]["content"]["application/json"]["example"]
-    assert {"200", "400", "413", "422", "500", "503"} == set(predict["responses"])
+    assert {"200", "400", "413", "415", "422", "500", "503"} == set(predict["responses"])
     for path in document["paths"].keys() - {"/v1/predict"}:
         assert server.get(path).status_code == 200
 

@@ -1,4 +1,4 @@
-"""Drops rows with nothing to read or nothing to learn."""
+"""Drops rows with nothing to read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from penjing.core.types import NDArray, Row
 
 
 def empty(rows: Sequence[Row], columns: Sequence[str], target: str) -> NDArray:
-    return np.array([any(not _blank(row.get(c)) for c in columns) and not _blank(row.get(target)) for row in rows], bool)
+    return np.array([any(not _blank(row.get(c)) for c in columns) for row in rows], bool)
 
 
 def _blank(value: Any) -> bool:
-    # An empty list of labels is an answer ("none of them"), not a missing one.
     return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))

@@ -1,37 +1,44 @@
-"""Runs `model.onnx`, or its segments, over token ids with ONNX Runtime on the CPU. Knows neither torch nor texts.
+"""Runs `model.onnx`, or its segments, with ONNX Runtime on the CPU, over token ids or over plain arrays. Knows neither torch nor rows.
 
 Shapes: R rows in a rectangle, T tokens, H hidden units, W width of the output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from penjing.core import plugins
 from penjing.core.batching import Described
 from penjing.core.machine import Machine
+from penjing.core.plain import Form, Plain
+from penjing.core.runtime import Runtime
 from penjing.core.segments import Chain
 from penjing.core.types import NDArray
 
 onnxruntime.disable_telemetry_events()  # on by default in Microsoft's Windows builds
 
 
-class OnnxRuntime(Chain):
+class OnnxRuntime(Runtime):
     """To be looked into, it needs onnx, which serving does not: MissingLibrary where that is absent."""
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
+    def chain(cls, folder: Path) -> Chain:
         described, graphs = Described.with_graphs(folder, ".onnx")
-        return cls(described, [_Graph(path) for path in graphs])
+        return Chain(described, [_Segment(path) for path in graphs])
+
+    @classmethod
+    def plain(cls, folder: Path) -> Plain:
+        form = Form.read(folder, "model.onnx")
+        return Plain(form, _Graph(folder / "model.onnx", form))
 
 
-class _Graph:
+class _Segment:
     """A segment: its outputs are the logits and, but for the last one, the state."""
 
     def __init__(self, path: Path) -> None:
@@ -50,15 +57,45 @@ class _Graph:
     @cached_property
     def _looked_into(self) -> tuple[list[str], Any]:
         """The steps before the head, and a session that tells them."""
-        try:
-            import onnx
-        except ModuleNotFoundError as error:
-            raise plugins.missing(error, "comparison of layers in onnx-runtime") from error
-        model = onnx.load(self._path)
-        held = {output.name for output in model.graph.output}
+        model = _read(self._path)
         names = [name for node in model.graph.node for name in node.output if name.startswith(("embeddings", "layer ", "pooled"))]
-        model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in held)
-        return names, _session(model.SerializeToString())
+        return names, _telling(model, names)
+
+
+class _Graph:
+    """A plain graph."""
+
+    def __init__(self, path: Path, form: Form) -> None:
+        self._path, self._form, self._session = path, form, _session(path)
+
+    def run(self, arrays: Mapping[str, NDArray]) -> NDArray:
+        [found] = self._session.run(None, dict(arrays))
+        return np.asarray(found)
+
+    def steps(self, arrays: Mapping[str, NDArray]) -> Sequence[NDArray]:
+        found: list[NDArray] = self._looked_into.run([*self._form.steps[:-1], self._form.output], dict(arrays))
+        return found
+
+    @cached_property
+    def _looked_into(self) -> Any:
+        return _telling(_read(self._path), self._form.steps[:-1])
+
+
+def _read(path: Path) -> Any:
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise plugins.missing(error, "comparison of layers in onnx-runtime") from error
+    return onnx.load(path)
+
+
+def _telling(model: Any, names: Sequence[str]) -> Any:
+    """Return a session of `model` that can also be asked for the steps of these names."""
+    import onnx
+
+    held = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in held)
+    return _session(model.SerializeToString())
 
 
 def _session(model: Path | bytes) -> Any:

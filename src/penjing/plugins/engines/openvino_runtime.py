@@ -1,4 +1,4 @@
-"""Runs `model.xml`, or its segments, over token ids with OpenVINO on the CPU. Knows neither torch nor texts.
+"""Runs `model.xml`, or its segments, with OpenVINO on the CPU, over token ids or over plain arrays. Knows neither torch nor rows.
 
 Shapes: R rows in a rectangle, T tokens, H hidden units, W width of the output.
 """
@@ -6,13 +6,15 @@ Shapes: R rows in a rectangle, T tokens, H hidden units, W width of the output.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any
 
 from penjing.core.batching import Described
+from penjing.core.plain import Form, Plain
+from penjing.core.runtime import Runtime
 from penjing.core.segments import Chain
 from penjing.core.types import NDArray
 
@@ -31,18 +33,22 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
-class OpenvinoRuntime(Chain):
+class OpenvinoRuntime(Runtime):
     """To be looked into, the graphs are read and compiled once more, so that serving costs nothing for it."""
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
+    def chain(cls, folder: Path) -> Chain:
         described, graphs = Described.with_graphs(folder, ".xml", ".bin")
         lock = Lock()
-        return cls(described, [_Graph(path, described.output, lock) for path in graphs])
+        return Chain(described, [_Segment(path, described.output, lock) for path in graphs])
+
+    @classmethod
+    def plain(cls, folder: Path) -> Plain:
+        form = Form.read(folder, "model.xml", "model.bin")
+        return Plain(form, _Graph(folder / "model.xml", form))
 
 
-class _Graph:
+class _Segment:
     """A segment. `lock` is that of its engine: one stream uses all cores, and a second request at once would only wait, and hold memory."""
 
     def __init__(self, path: Path, output: str, lock: Lock) -> None:
@@ -69,11 +75,40 @@ class _Graph:
     def _looked_into(self) -> tuple[list[str], Any]:
         """The steps, and a request whose outputs they are."""
         model = _core().read_model(self._path)
-        steps = {op.get_friendly_name(): op for op in model.get_ordered_ops()}
-        layers = sorted((name for name in steps if name.startswith("layer ")), key=lambda name: int(name.removeprefix("layer ")))
-        names = [name for name in ("embeddings", *layers, "pooled", "head") if name in steps]
-        looked = openvino.Model([steps[name].output(0) for name in names], model.get_parameters(), "steps")
-        return names, _core().compile_model(looked, "CPU", _hints()).create_infer_request()
+        held = {op.get_friendly_name() for op in model.get_ordered_ops()}
+        layers = sorted((name for name in held if name.startswith("layer ")), key=lambda name: int(name.removeprefix("layer ")))
+        names = [name for name in ("embeddings", *layers, "pooled", "head") if name in held]
+        return names, _looking(model, names)
+
+
+class _Graph:
+    """A plain graph. The lock is for the same reason as that of segments."""
+
+    def __init__(self, path: Path, form: Form) -> None:
+        self._path, self._form, self._lock = path, form, Lock()
+        self._request = _core().compile_model(path, "CPU", _hints()).create_infer_request()
+
+    def run(self, arrays: Mapping[str, NDArray]) -> NDArray:
+        with self._lock:
+            self._request.infer(dict(arrays))
+            found: NDArray = self._request.get_tensor(self._form.output).data.copy()
+        return found
+
+    def steps(self, arrays: Mapping[str, NDArray]) -> Sequence[NDArray]:
+        with self._lock:
+            self._looked_into.infer(dict(arrays))
+            return [self._looked_into.get_output_tensor(i).data.copy() for i in range(len(self._form.steps))]
+
+    @cached_property
+    def _looked_into(self) -> Any:
+        return _looking(_core().read_model(self._path), self._form.steps)
+
+
+def _looking(model: Any, names: Sequence[str]) -> Any:
+    """Return a request whose outputs are the steps of these names."""
+    steps = {op.get_friendly_name(): op for op in model.get_ordered_ops()}
+    looked = openvino.Model([steps[name].output(0) for name in names], model.get_parameters(), "steps")
+    return _core().compile_model(looked, "CPU", _hints()).create_infer_request()
 
 
 def _hints() -> dict[Any, Any]:

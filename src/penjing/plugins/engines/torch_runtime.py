@@ -1,17 +1,25 @@
-"""Runs the encoder that the transformer learner saved, in torch itself: the reference, and the engine that is there before any export."""
+"""Runs the encoder or the net that a learner saved, in torch itself: the reference, and the engine that is there before any export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
+from penjing.core.plain import Plain
+from penjing.core.runtime import Runtime
 from penjing.core.segments import Chain
-from penjing.training.encoder import opened
 
 
-class TorchRuntime(Chain):
+class TorchRuntime(Runtime):
+    """What it opens decides what is imported: a net needs no transformers."""
+
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what the transformer learner exported. Raises RunFailed where `folder` lacks it."""
-        chain = opened(folder).chain
-        return cls(chain.described, chain.segments)
+    def chain(cls, folder: Path) -> Chain:
+        from penjing.training.encoder import opened
+
+        return opened(folder).chain
+
+    @classmethod
+    def plain(cls, folder: Path) -> Plain:
+        from penjing.training.nets_files import in_torch, open_net
+
+        return in_torch(*open_net(folder))

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,6 +67,8 @@ class Ngrams:
     """Rows → {"features": Ragged int32 bucket numbers, each once a row, rising; "counts": Ragged uint8, 255 standing for more;
     "ends": (B, 2) int32, how many features of the row are word n-grams, and how many there are with the character n-grams that follow}.
     """
+
+    inputs: ClassVar[str] = "text"
 
     columns: Sequence[str]
     word_ngrams: int = 2

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import Encoding, Tokenizer
 
@@ -27,6 +27,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Tokens:
+    inputs: ClassVar[str] = "text"
+
     columns: list[str]
     """Names of the input columns, in the order they are joined."""
     tokenizer: str

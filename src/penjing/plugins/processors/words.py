@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from penjing.core import plugins
 from penjing.core.types import Batch, Row
@@ -25,6 +25,8 @@ class Words:
     """Rows → {"features": Ragged int32 numbers of words, each once a row, rising; "counts": Ragged uint8, 255 standing for more;
     "ends": (B, 2) int32, how many different words the row has, twice}: what the engine `sparse-linear` reads.
     """
+
+    inputs: ClassVar[str] = "text"
 
     columns: Sequence[str]
     buckets: int = _BUCKETS

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ SEPARATORS = "|;,"
 
 @dataclass(frozen=True)
 class MultiLabelTextClassification:
+    inputs: ClassVar[str] = "text"
+
     target: str
     columns: list[str]
     labels: list[str]

@@ -60,7 +60,7 @@ class Search:
         self.per_class, self.task, self.progress = per_class, data.task, progress
         self.output, self.spec = output_of(data.task)
         self.rows = {split: data.rows(split) for split in ("validation", "calibration")}
-        sample = self.rows["validation"][:SAMPLE] or data.rows("train", SAMPLE)
+        sample = self.rows["validation"][:SAMPLE] or data.rows("train")[:SAMPLE]
         self.work = {name: tier.work(sample) for name, (tier, _) in members.items()}
         # Cheapest first, by multiplications and not by the clock: the same inputs must give the same cascade.
         names = sorted(members, key=lambda name: self.work[name])

@@ -20,7 +20,7 @@ from penjing.core import asked, notice, plugins, report
 from penjing.core.cascade import Cascade, Predictors, output_of
 from penjing.core.errors import DataError, RunFailed
 from penjing.core.files import read_json, write_json
-from penjing.core.protocols import Check, Predictor, Progress, Subject
+from penjing.core.protocols import Check, Predictor, Progress, Subject, Task
 from penjing.core.snapshot import Snapshot
 from penjing.core.tier import Tier
 from penjing.core.types import Batch, Measurement, NDArray, Row
@@ -30,8 +30,12 @@ from penjing.stages.evaluate.promised import Promised
 from penjing.stages.evaluate.reliability import reliability
 from penjing.stages.evaluate.slices import confusion, slices
 
+OF_OUTPUTS = ("ranking", "calibration")
+"""Made of what was said of the test rows, beside the task's scores."""
 CHECKS = ("speed", "size", "energy")
 """Made of everything that could answer, after its quality."""
+TIMED = 4096
+"""Rows that are drawn to be timed: no check asks for more."""
 SAME = 64
 """Rows on which a cascade that runs is compared with what follows from its tiers' answers, and by which the work of a tier is weighed."""
 
@@ -77,7 +81,7 @@ def evaluate(
         "serves": serves,
         "recommends": "",
         "says": report.comparisons(steps),
-        "warnings": [*evaluation.calibration["notices"], *evaluation.unlike(), *promised.broken()],
+        "warnings": [*described["warnings"], *evaluation.calibration["notices"], *evaluation.unlike(), *promised.broken()],
     }
     write_json(folder / "measured" / "report.json", found)
 
@@ -114,7 +118,7 @@ class _Evaluation:
         kind = "tier" if single else "cascade" if len(cascade.steps) > 1 else "reference"
         if kind == "cascade":
             self._compare(cascade)
-        measured = [asdict(m) for m in self._scored(name)] + self._measured(cascade, wholes)
+        measured = [asdict(m) for m in scored(self.task, {self.output: self.answers[name]}, self.rows)] + self._measured(cascade, wholes)
         place = self.exported[wholes[0]] / "measured"
         return {
             "tier": name,
@@ -160,9 +164,6 @@ class _Evaluation:
         self.progress.finish()
         return said_BW
 
-    def _scored(self, name: str) -> list[Measurement]:
-        return self.task.score(self.task.decode({self.output: self.answers[name]}, self.rows), self.rows)
-
     def _measured(self, cascade: Cascade, wholes: Sequence[str]) -> list[dict[str, Any]]:
         self.progress.start(f"time {cascade.name}", 0)
         found = checked(cascade, self.rows, self.exported[wholes[0]])
@@ -192,15 +193,21 @@ def measure(predictor: Predictor, rows: Sequence[Row], folder: Path, progress: P
         raise DataError("There are no rows to measure on.")
     progress.start(f"measure {predictor.name}", len(rows))
     outputs: Batch = {output_of(predictor.task)[0]: asked.ask(predictor, rows, progress)}
-    scores = predictor.task.score(predictor.task.decode(outputs, rows), rows)
     progress.finish()
-    return [asdict(m) for m in [*scores, *checked(predictor, rows, folder)]]
+    return [asdict(m) for m in [*scored(predictor.task, outputs, rows), *checked(predictor, rows, folder)]]
+
+
+def scored(task: Task, outputs: Batch, rows: Sequence[Row]) -> list[Measurement]:
+    """Return the scores of a predictor that gave `outputs` for `rows`, and what is measured of the outputs themselves."""
+    predictions = task.decode(outputs, rows)
+    subject = Subject(task, rows, lambda _: outputs, lambda _: predictions, Path())
+    return [*task.score(predictions, rows), *(m for name in OF_OUTPUTS for m in plugins.load("checks", name)(subject))]
 
 
 def checked(predictor: Predictor, rows: Sequence[Row], folder: Path) -> list[Measurement]:
     """Return what every check measures of `predictor` itself, running."""
     # The first rows are the ones that are timed, and a file sorted by its answers would make them all easy or all hard.
-    drawn = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    drawn = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:TIMED]]
     subject = Subject(predictor.task, drawn, predictor.outputs, predictor.predict, folder)
     found: list[Measurement] = []
     for name in CHECKS:

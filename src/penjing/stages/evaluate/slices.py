@@ -13,7 +13,7 @@ import numpy as np
 
 from penjing.core.paired import is_binary
 from penjing.core.protocols import Task
-from penjing.core.snapshot import ROW_ID
+from penjing.core.rows import ROW_ID
 from penjing.core.statistics import exact_interval, percentile_interval, resampled_sums
 from penjing.core.types import Measurement, NDArray, Prediction, Row
 

@@ -1,4 +1,4 @@
-"""Finds out what the user did not say: which columns hold the text, and which task the target asks for."""
+"""Finds out what the user did not say: which task the target asks for, and which columns are read."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from typing import Any, TypeVar
 
 from penjing.core import plugins
 from penjing.core.errors import DataError, nearest
+from penjing.core.protocols import Found
+from penjing.core.tasks import TaskConfig, options_of
 from penjing.core.types import Row
 
 V = TypeVar("V")
 SAMPLE = 2000
 """Rows looked at to judge a column."""
-VARIED = 0.3
-"""Share of different texts above which a column reads like prose rather than a category."""
-_LETTER = re.compile(r"[^\W\d_]")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
-    value: Any
-    why: str
-    """One sentence; empty where the user had said it."""
+class Reading:
+    """What is asked of which columns."""
+
+    task: str
+    columns: list[str]
+    says: list[str]
+    """What was found out, in sentences; empty where the user had said it all."""
 
 
 def target(given: str | None, names: Sequence[str], source: str) -> str:
@@ -37,44 +39,50 @@ def target(given: str | None, names: Sequence[str], source: str) -> str:
     return given
 
 
-def text_columns(given: Sequence[str] | None, rows: Sequence[Row], names: Sequence[str], others: Sequence[str | None], source: str) -> Inferred:
-    """Return the input columns: those that read like prose, or those that the user named.
+def named(columns: Sequence[str] | None, names: Sequence[str], taken: Sequence[str], source: str, key: str) -> None:
+    """Raise DataError for `columns`, named under data.`key`, that are not there or are spoken for."""
+    for name in columns or ():
+        if name not in names:
+            raise DataError(f"{source} has no column {name!r} (data.{key}). {nearest(name, names)}")
+        if name in taken:
+            raise DataError(f"Column {name!r} cannot be in data.{key} and something else as well. Take it out of one of them.")
 
-    others: columns that are spoken for (target, group). Raises DataError where none is a text.
+
+def reading(asked: TaskConfig | None, given: Sequence[str] | None, rows: Sequence[Row], free: Sequence[str], target: str, source: str) -> Reading:
+    """Return the task and the columns that suit the data best: how well the target suits the task times how well the columns suit its inputs.
+
+    given: columns that the user named; free: columns that may be read. Raises DataError where nothing suits.
     """
-    if given is not None:
-        for name in given:
-            if name not in names:
-                raise DataError(f"{source} has no column {name!r}. {nearest(name, names)}")
-            if name in others:
-                raise DataError(f"Column {name!r} cannot be both an input (data.text) and the target or group. Take it out of one of them.")
-        return Inferred(list(given), "")
-    free = [name for name in names if name not in others]
-    # Where no column is as varied as prose, one that repeats itself (search terms, say) is read.
-    lengths = {name: _prose(spread(rows), name, VARIED) for name in free}
-    if not any(lengths.values()):
-        lengths = {name: _prose(spread(rows), name, 0.0) for name in free}
-    longest = max(lengths.values(), default=0.0)
-    if longest == 0:
-        if lengths and all(_blank(row.get(name)) for row in rows for name in lengths):
-            raise DataError(f"{source}: every text is empty. Is {', '.join(map(repr, lengths))} the right column? Name it with --text COLUMN.")
-        raise DataError(f"{source}: no column reads like text. Name the columns to read with --text COLUMN. There is: {', '.join(lengths)}.")
-    # A date or a name beside an essay is not what the essay's label hangs on.
-    chosen = [name for name, length in lengths.items() if length >= longest / 5]
-    named = ", ".join(f"{name!r} (mean {lengths[name]:.0f} characters)" for name in chosen)
-    return Inferred(chosen, f"Text is read from {named}; name other columns with --text.")
+    sample, wanted = spread(rows), list(given or free)
+    if all(_blank(row.get(name)) for row in rows for name in wanted):
+        raise DataError(f"{source}: {', '.join(map(repr, wanted)) or 'what is left'} is empty in every row. Name other columns with --column COLUMN.")
+    values = typed([value for row in rows if not _blank(value := row.get(target))])
+    name, options = (asked.name, asked.options) if asked is not None else (None, {})
+    tasks = {name: plugins.load("tasks", name)} if name else {n: plugins.load("tasks", n) for n in plugins.names("tasks") if _has(n, options)}
+    if not tasks:
+        raise DataError(f"No task has the options {', '.join(options)}. Name the task they belong to: task: {{name: …}}.")
+    found: dict[str, Found] = {kind: plugins.load("inputs", kind).find(sample, free, given) for kind in {task.inputs for task in tasks.values()}}
+    suits = {n: (1.0, "") if n == name else task.suits(spread(values)) for n, task in tasks.items()}
+    best = max(tasks, key=lambda n: suits[n][0] * found[tasks[n].inputs].fit)
+    chosen = found[tasks[best].inputs]
+    if not chosen.fit:
+        why = (
+            max(found.values(), key=lambda one: len(one.why)).why
+            or f"none of the columns {', '.join(given or free)} can be read as {tasks[best].inputs}."
+        )
+        raise DataError(f"{source}: {why}")
+    if not suits[best][0]:
+        example = f", such as {values[0]!r}" if values else ""
+        raise DataError(f"No task suits column {target!r}{example}. Choose another target, or name a task: {', '.join(plugins.names('tasks'))}.")
+    says = [chosen.why] if chosen.why else []
+    if not name:
+        says.append(f"The task is {best}: column {target!r} holds {suits[best][1]}.")
+    return Reading(best, chosen.columns, says)
 
 
-def task(given: str | None, values: Sequence[Any], column: str) -> Inferred:
-    """Return the name of the task that suits the target's values best. Raises DataError where none does."""
-    if given is not None:
-        plugins.load("tasks", given)
-        return Inferred(given, "")
-    judged = {name: plugins.load("tasks", name).suits(spread(values)) for name in plugins.names("tasks")}
-    best = max(judged, key=lambda name: judged[name][0])
-    if judged[best][0] == 0:
-        raise DataError(f"No task suits column {column!r}, such as {values[0]!r}. Choose another target, or name a task: {', '.join(judged)}.")
-    return Inferred(best, f"The task is {best}: column {column!r} holds {judged[best][1]}.")
+def _has(task: str, options: dict[str, Any]) -> bool:
+    kind = options_of(task)
+    return not options or (kind is not None and options.keys() <= kind.model_fields.keys())
 
 
 def typed(values: Sequence[Any]) -> list[Any]:
@@ -92,15 +100,5 @@ def spread(values: Sequence[V]) -> Sequence[V]:
     return [values[i] for i in sorted(random.Random(0).sample(range(len(values)), SAMPLE))]  # noqa: S311 - nothing secret
 
 
-def _prose(rows: Sequence[Row], name: str, least_varied: float) -> float:
-    """Return the mean length of a column of texts with letters of which more than a share is different, else 0."""
-    values = [v for row in rows if isinstance(v := row.get(name), str) and v.strip()]
-    if not values or len(values) < sum(not _blank(row.get(name)) for row in rows) / 2:
-        return 0.0
-    lettered = sum(len(_LETTER.findall(v)) > len(v) / 3 for v in values) / len(values)
-    varied = len(set(values)) / len(values)
-    return sum(map(len, values)) / len(values) if lettered > 0.5 and varied > least_varied else 0.0
-
-
 def _blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and not value.strip()) or value != value  # noqa: PLR0124 - not a number

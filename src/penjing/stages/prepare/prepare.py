@@ -5,60 +5,38 @@ Every dropped row is kept by id with its reason in `dropped.parquet`; counts sta
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field
 
-from penjing.core import plugins
-from penjing.core.config import Section
+from penjing.core import dates, plugins
+from penjing.core.columns import missing
 from penjing.core.data import read, source_of
 from penjing.core.errors import DataError, nearest
-from penjing.core.files import sha256, write_json
+from penjing.core.files import sha256
 from penjing.core.protocols import Progress, Task
-from penjing.core.snapshot import ROW_ID, Split
-from penjing.core.tier import packed
-from penjing.core.types import Row
+from penjing.core.rows import NATURAL, ROW_ID, WEIGHT, identity
+from penjing.core.snapshot import Split
+from penjing.core.tasks import TaskConfig
+from penjing.core.types import NDArray, Row
 from penjing.stages.prepare import infer, splits
+from penjing.stages.prepare.config import DataConfig
+from penjing.stages.prepare.infer import Reading
+from penjing.stages.prepare.weights import weights
+from penjing.stages.prepare.write import write
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 """In the order in which a row that stands in several is kept; the first takes what the others leave."""
+_MOST_SHARED, _SHORT = 1_000_000, 32
+_TOLD = 5
+"""Dropped rows whose fault is told one by one."""
 CALIBRATED = 756
 """Calibration rows below which the default promise of a cascade cannot be proved: fewer are better spent on training."""
-
-
-class DataConfig(Section):
-    """What to learn from."""
-
-    source: str
-    """File or folder: CSV, TSV, JSONL, Parquet, or a Hugging Face dataset folder."""
-    target: str | None = None
-    """Column to predict."""
-    text: list[str] | None = None
-    """Columns to read; found out where not given."""
-    group: str | None = None
-    """Column whose rows must stay in one split together (a patient, an author)."""
-    encoding: str = "utf-8"
-    """Character encoding of text files."""
-    validation: float | str = 0.15
-    """Share of the training rows kept to choose by (0 to 0.5), or a file of its own."""
-    calibration: float | str | None = None
-    """Share of the training rows kept to prove the cascade's promise on (0 to 0.5), or a file of its own. Where not given, a tenth if there are
-    several tiers and that is 756 rows, enough for the default promise; else none."""
-    test: float | str = 0.2
-    """Share of all rows kept to measure on (0 to 0.5), or a file of its own."""
-    unlabelled: str | None = None
-    """File of rows without answers, for tiers that learn from a teacher."""
-    clean: list[str] = Field(default=["empty", "repeated"])
-    """Cleaners that drop rows, in their order."""
-    rare_classes: Literal["refuse", "drop"] = "refuse"
-    """What to do about classes with one row, which can stand in one split only."""
 
 
 def sources_digest(config: DataConfig) -> dict[str, str]:
@@ -73,7 +51,7 @@ def sources_digest(config: DataConfig) -> dict[str, str]:
     return found
 
 
-def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progress: Progress, proves: bool = True) -> None:
+def prepare(config: DataConfig, task: TaskConfig | None, seed: int, folder: Path, progress: Progress, proves: bool = True) -> None:
     """Write the snapshot of `config.source` into `folder`. Raises DataError with file, line or column and the remedy.
 
     proves: whether there are several tiers, so that calibration rows have something to prove.
@@ -83,27 +61,57 @@ def prepare(config: DataConfig, task: str | None, seed: int, folder: Path, progr
     if not rows:
         raise DataError(f"{config.source} has no rows below its header.")
     names = list(dict.fromkeys(name for row in infer.spread(rows) for name in row if name != ROW_ID))
-    target = infer.target(config.target, names, config.source)
-    if config.group is not None and config.group not in names:
-        raise DataError(f"{config.source} has no column {config.group!r} (data.group). {nearest(config.group, names)}")
-    columns = infer.text_columns(config.text, rows, names, [target, config.group], config.source)
-    cut = _Cut(config, target, columns.value, proves)
+    read = _reading(config, task, rows, names)
+    for sentence in read.says:
+        progress.say(sentence)
+    kind: type[Task] = plugins.load("tasks", read.task)
+    options = task.fields(read.task) if task is not None else {}
+    target = str(config.target)
+    cut = _Cut(config, target, read.columns, proves, _alike(kind, read.columns, target, rows, progress))
     given = {split: cut.clean(found) for split, found in given.items()}
     kept = [row for split in given.values() for row in split]
     if not kept:
-        raise DataError(f"{config.source}: no row is left after cleaning ({cut.reasons}). Every text or every {target!r} is empty.")
-    chosen = infer.task(task, infer.typed([row[target] for row in kept]), target)
-    for sentence in (columns.why, chosen.why):
-        if sentence:
-            progress.say(sentence)
-    kind: type[Task] = plugins.load("tasks", chosen.value)
-    divided = cut.without_leaks(cut.divide(kind(**kind.options_from(kept, target, columns.value)), given, seed))
-    unlabelled = cut.unlabelled(_unlabelled(config, columns.value, progress), divided)
-    made = kind(**kind.options_from(divided["train"], target, columns.value))
+        raise DataError(f"{config.source}: no row is left after cleaning ({cut.reasons}). Every input or every {target!r} is empty.")
+    whole = kind(**kind.options_from(kept, target, read.columns), **options)
+    divided = cut.without_leaks(cut.divide(whole, given, seed))
+    unlabelled = cut.unlabelled(_unlabelled(config, read.columns, progress), divided)
+    made = kind(**kind.options_from(divided["train"], target, read.columns), **options)
     _check_known(made, divided)
-    _write(folder, made, columns.value, divided | {"unlabelled": unlabelled}, cut.dropped)
+    warnings = [*cut.says, *plugins.load("inputs", kind.inputs).examine(divided["train"], read.columns, target)]
+    weighed = weights(divided["train"], made, config.weight, config.class_weights)
+    if weighed is not None:
+        divided["train"] = [{**row, WEIGHT: weight} for row, weight in zip(divided["train"], weighed.tolist(), strict=True)]
+    write(folder, made, read.columns, divided | {"unlabelled": unlabelled}, cut.dropped, warnings)
     counts = ", ".join(f"{len(rows):,} {split}" for split, rows in (divided | {"unlabelled": unlabelled}).items() if rows)
-    progress.say(f"Rows: {counts}. Dropped: {cut.reasons}.")
+    for sentence in [*warnings, f"Rows: {counts}. Dropped: {cut.reasons}."]:
+        progress.say(sentence)
+
+
+def _reading(config: DataConfig, task: TaskConfig | None, rows: Sequence[Row], names: Sequence[str]) -> Reading:
+    """Return the task and the columns it reads. Raises DataError for a column that is not there or is asked to be two things."""
+    target = infer.target(config.target, names, config.source)
+    taken = [target]
+    for key in ("group", "time", "weight"):
+        if (name := getattr(config, key)) is not None:
+            infer.named([name], names, [target], config.source, key)
+            taken.append(name)
+    # A time or a weight may be an input as well, but only where the user says so.
+    infer.named(config.columns, names, [target, *([config.group] if config.group else [])], config.source, "columns")
+    infer.named(config.exclude, names, [target, *(config.columns or [])], config.source, "exclude")
+    free = [name for name in names if name not in taken and name not in config.exclude]
+    return infer.reading(task, config.columns, rows, free, target, config.source)
+
+
+def _alike(kind: type[Task], columns: Sequence[str], target: str, rows: Sequence[Row], progress: Progress) -> bool:
+    """Return whether rows that are equal are different cases all the same: many are, of a kind of input that allows it."""
+    if not plugins.load("inputs", kind.inputs).recurs:
+        return False
+    repeated = len(rows) - len({identity(row, [*columns, target]) for row in rows})
+    if repeated < NATURAL * len(rows):
+        return False
+    share = repeated / len(rows)
+    progress.say(f"{repeated:,} rows ({share:.0%}) equal another in all columns that are read: they are taken as different cases, and kept.")
+    return True
 
 
 def _read(config: DataConfig, progress: Progress) -> dict[str, list[Row]]:
@@ -118,16 +126,24 @@ def _read(config: DataConfig, progress: Progress) -> dict[str, list[Row]]:
     if len(parts) > 1 and "" in parts:
         parts = {"train": parts.pop(""), **parts}
     given: dict[str, list[Row]] = {}
+    seen: dict[str, str] = {}
     number = 0
     progress.start(f"read {path.name}", 0)
     for split, (file, inner) in parts.items():
         given[split] = []
         for chunk in read(file, inner, config.encoding):
-            given[split] += [{**row, ROW_ID: number + i} for i, row in enumerate(chunk, 1)]
+            given[split] += [{**_shared(row, seen), ROW_ID: number + i} for i, row in enumerate(chunk, 1)]
             number += len(chunk)
             progress.advance(len(chunk))
     progress.finish()
     return given
+
+
+def _shared(row: Row, seen: dict[str, str]) -> Row:
+    """Return `row` with one object for all short texts that are equal: a table repeats its categories a million times."""
+    if len(seen) > _MOST_SHARED:
+        return row
+    return {name: seen.setdefault(value, value) if isinstance(value, str) and len(value) <= _SHORT else value for name, value in row.items()}
 
 
 def _unlabelled(config: DataConfig, columns: Sequence[str], progress: Progress) -> list[Row]:
@@ -151,7 +167,11 @@ class _Cut:
     target: str
     columns: list[str]
     proves: bool
+    alike: bool
+    """Whether equal rows are different cases."""
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    says: list[str] = field(default_factory=list)
+    """Why rows were dropped, where a cleaner can tell more than its name."""
 
     @property
     def reasons(self) -> str:
@@ -169,8 +189,19 @@ class _Cut:
 
     def clean(self, rows: list[Row]) -> list[Row]:
         for name in self.config.clean:
-            rows = self.keep(rows, plugins.load("cleaners", name)(rows, self.columns, self.target), name)
+            if not (self.alike and name == "repeated" and "clean" not in self.config.model_fields_set):
+                cleaner = plugins.load("cleaners", name)
+                stays = cleaner(rows, self.columns, self.target)
+                self._tell(name, cleaner, [rows[i] for i in np.flatnonzero(~stays)])
+                rows = self.keep(rows, stays, name)
         return rows
+
+    def _tell(self, name: str, cleaner: Any, gone: Sequence[Row]) -> None:
+        """Say why the first of the dropped rows are `gone`, where the cleaner's module can tell (`why(row, columns)`)."""
+        why = getattr(sys.modules[cleaner.__module__], "why", None)
+        if why is not None and gone:
+            more = f"; and {len(gone) - _TOLD} more" if len(gone) > _TOLD else ""
+            self.says.append(f"Dropped as {name}: {'; '.join(why(row, self.columns) for row in gone[:_TOLD])}{more}.")
 
     def divide(self, task: Task, given: dict[str, list[Row]], seed: int) -> dict[str, list[Row]]:
         """Return the rows of each split: those that came so, and the rest divided by the shares of the config."""
@@ -179,7 +210,9 @@ class _Cut:
         if wanted[-1]:
             whole = self._without_rare(task, whole)
         strata = task.strata(whole)
-        if self.config.group is None:
+        if self.config.time is not None:
+            split_B = splits.ordered(self._seconds(whole), wanted)
+        elif self.config.group is None:
             split_B = splits.stratified(strata, wanted, seed)
         else:
             groups = np.array([self._group(row) for row in whole])
@@ -190,6 +223,28 @@ class _Cut:
                 )
         divided: dict[str, list[Row]] = {name: [whole[i] for i in np.flatnonzero(split_B == s)] for s, name in enumerate(SPLITS)}
         return divided | {name: rows for name, rows in given.items() if name in SPLITS[1:]}
+
+    def _seconds(self, rows: Sequence[Row]) -> NDArray:
+        """Return (B,) when each row was. Raises DataError for one that does not say."""
+        name = str(self.config.time)
+        if self.config.group is not None:
+            raise DataError("Rows are divided by data.time or kept together by data.group, and not both: leave one of them out.")
+        values = [row.get(name) for row in rows]
+        form = dates.format_of([value for value in values if not missing(value)], name)
+        if form is not None:
+            found = dates.seconds(values, form)
+        else:
+            try:
+                found = np.array([float(value) for value in values])  # type: ignore[arg-type]
+            except (TypeError, ValueError):
+                found = np.full(len(values), np.nan)
+        if not (known := np.isfinite(found)).all():
+            first = int(np.flatnonzero(~known)[0])
+            raise DataError(
+                f"Column {name!r} (data.time) holds {values[first]!r} in row {rows[first][ROW_ID]}, which is neither a date like the others "
+                "nor a number. Correct that row, or drop it."
+            )
+        return found
 
     def _shares(self, given: Container[str], count: int) -> list[float]:
         """Return the shares of the splits among the `count` rows that came undivided."""
@@ -218,21 +273,21 @@ class _Cut:
             return rows
         alone = [row for row, s in zip(rows, strata, strict=True) if s in rare]
         if self.config.rare_classes == "refuse":
-            named = ", ".join(f"{row[self.target]!r} (row {row[ROW_ID]})" for row in alone[:5])
+            named = ", ".join(f"{row[self.target]!r} ({row.get('file') or f'row {row[ROW_ID]}'})" for row in alone[:_TOLD])
             raise DataError(
                 f"Column {self.target!r}: {len(alone)} class(es) with one row: {named}. A class needs rows to learn from and rows to test on: "
                 "add rows, or drop these with --set data.rare_classes=drop."
             )
         return self.keep(rows, (s not in rare for s in strata), "class with one row")
 
-    def _identity(self, row: Row) -> set[tuple[str, ...]]:
-        """Return what must not stand in two splits: the inputs, and the group where there is one."""
-        inputs = ("text", *(str(row.get(c)) for c in self.columns))
-        return {inputs, ("group", self._group(row))} if self.config.group else {inputs}
+    def _identity(self, row: Row) -> set[tuple[str, str | bytes]]:
+        """Return what must not stand in two splits: the inputs, where they tell cases apart, and the group where there is one."""
+        inputs: set[tuple[str, str | bytes]] = set() if self.alike else {("inputs", identity(row, self.columns))}
+        return {*inputs, ("group", self._group(row))} if self.config.group else inputs
 
     def without_leaks(self, divided: dict[str, list[Row]]) -> dict[str, list[Row]]:
         """Remove rows whose inputs, or whose group, also stand in an earlier split: they would measure memory."""
-        seen: set[tuple[str, ...]] = set()
+        seen: set[tuple[str, str | bytes]] = set()
         for split in SPLITS:
             keys = [self._identity(row) for row in divided[split]]
             divided[split] = self.keep(divided[split], (not key & seen for key in keys), f"{split} rows that also stand in train")
@@ -257,31 +312,3 @@ def _check_known(task: Task, divided: dict[str, list[Row]]) -> None:
             task.target_of(divided[name])
         except DataError as error:
             raise DataError(f"In the {name} rows: {error} Add training rows with it, or remove it from the {name} rows.") from error
-
-
-def _write(folder: Path, task: Task, columns: list[str], divided: dict[str, list[Row]], dropped: list[dict[str, Any]]) -> None:
-    names = list(dict.fromkeys(name for rows in divided.values() for row in rows for name in row))
-    for split, rows in divided.items():
-        pq.write_table(_table(rows, names), folder / f"{split}.parquet", compression="zstd")
-    schema = pa.schema([(ROW_ID, pa.int64()), ("reason", pa.string())])
-    pq.write_table(pa.Table.from_pylist(dropped, schema), folder / "dropped.parquet", compression="zstd")
-    write_json(
-        folder / "data.json",
-        {
-            "task": packed("tasks", task),
-            "columns": columns,
-            "counts": {split: len(rows) for split, rows in divided.items()},
-            "dropped": dict(Counter(d["reason"] for d in dropped)),
-        },
-    )
-
-
-def _table(rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
-    arrays = []
-    for name in names:
-        values = [row.get(name) for row in rows]
-        try:
-            arrays.append(pa.array(values))
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of several types is kept as the text that it shows
-            arrays.append(pa.array([None if v is None else str(v) for v in values]))
-    return pa.Table.from_arrays(arrays, names=list(names))

@@ -50,3 +50,13 @@ def grouped(strata_B: NDArray, groups_B: NDArray, shares: Sequence[float], seed:
         split_G[group] = np.lexsort((-room_S, -np.round(lack_S, 12)))[0]
         have_SC[split_G[group]] += counts_GC[group]
     return split_G[groups_B]
+
+
+def ordered(seconds_B: NDArray, shares: Sequence[float]) -> NDArray:
+    """Return (B,) the split of each row, the earliest rows in the first split and the latest in the last. Rows of one moment stay together."""
+    _, place_B = np.unique(seconds_B, return_inverse=True)
+    before_M = np.concatenate([[0], np.cumsum(np.bincount(place_B))[:-1]]) / len(seconds_B)
+    # A moment goes where its first row would go.
+    split_M = np.searchsorted(np.cumsum(shares)[:-1], before_M + 1e-12, side="right")
+    split_B: NDArray = split_M[place_B]
+    return split_B

@@ -7,6 +7,7 @@ The batch that is computed at the moment gathers the next one: whatever came in 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections import deque
@@ -14,12 +15,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from penjing.core.errors import BadRequest, RunFailed
+from penjing.core.errors import BadRequest, DataError, RunFailed
 from penjing.core.types import Prediction, Row
 
 Predict = Callable[[list[Row]], list[Prediction]]
 Observer = Callable[[int, int, float], None]
 """Told after each batch: its rows, its requests, its seconds."""
+_FIRST = re.compile(r"^row 1\b", re.IGNORECASE)
 
 
 class Busy(RunFailed):
@@ -49,6 +51,8 @@ class Part:
 
     request: Request
     rows: list[Row]
+    before: int = 0
+    """Rows of the request that went into earlier batches."""
 
 
 class Line:
@@ -90,7 +94,7 @@ class Line:
                 self._drop_first()
                 continue
             rows = request.rows[request.taken : request.taken + room]
-            parts.append(Part(request, rows))
+            parts.append(Part(request, rows, request.taken))
             request.taken += len(rows)
             room -= len(rows)
             self.rows -= len(rows)
@@ -206,12 +210,29 @@ class Batcher:
             at += len(part.rows)
 
     def _blame(self, parts: list[Part], error: Exception) -> None:
-        """Compute each request alone, so that only the one that cannot be answered fails."""
+        """Compute each request alone, so that only the one that cannot be answered fails, and learns which of its rows is to blame."""
         if len(parts) == 1:
-            parts[0].request.future.set_exception(error)
+            [part] = parts
+            part.request.future.set_exception(self._named(part, error) if isinstance(error, DataError) else error)
             return
         for part in parts:
             self._compute([part])
+
+    def _named(self, part: Part, error: DataError) -> DataError:
+        """Return the error with the number of the first row that is refused, found by halving: the model may not say which, or by a batch's count."""
+        low, high = 0, len(part.rows)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._refused(part.rows[low:middle]) else (middle, high)
+        alone = error if len(part.rows) == 1 else self._refused(part.rows[low:high])
+        return _numbered(part.before + low + 1, alone) if alone else error
+
+    def _refused(self, rows: list[Row]) -> DataError | None:
+        try:
+            self._predict(rows)
+        except BaseException as error:
+            return error if isinstance(error, DataError) else None
+        return None
 
     def _checked(self, rows: list[Row]) -> list[Prediction]:
         predictions = self._predict(rows)
@@ -229,6 +250,12 @@ class Batcher:
         if self._observer is not None:
             with contextlib.suppress(Exception):  # an observer never breaks a request
                 self._observer(rows, len(parts), seconds)
+
+
+def _numbered(number: int, error: DataError) -> DataError:
+    """Return the error of a row that was asked alone, and so was the first to whoever refused it, as that of row `number`."""
+    said = _FIRST.sub("", str(error), count=1)
+    return DataError(f"Row {number}{said}" if said != str(error) else f"Row {number}: {said}")
 
 
 def _deliver(part: Part, predictions: list[Prediction]) -> None:

@@ -1,19 +1,19 @@
-"""From a request's body to rows, or to one sentence that says what is wrong with it. Knows JSON and the input columns; not what answers them."""
+"""From a request's body to rows, or to one sentence that says what is wrong with it. Knows JSON, forms and the input columns; not what answers them.
+
+A body is JSON, unless its content-type says otherwise: multipart/form-data has fields named by columns, and image/* or
+application/octet-stream is the file itself, where that is all that a row needs.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
 
 from penjing.core.errors import BadRequest, nearest
 from penjing.core.types import Row
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_TEXT = ["string", "number", "boolean", "null"]
-"""What a text column takes: a number counts as its digits, null as a missing value, as in training."""
-_KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", type(None): "null"}
+from penjing.stages.serve.forms import BadForm, Field, fields_in
+from penjing.stages.serve.values import Unfit, is_file, kind_of, name_of
 
 
 class BadBody(BadRequest):
@@ -36,38 +36,92 @@ async def read_body(stream: AsyncIterator[bytes], limit_bytes: int, announced: s
     return bytes(body)
 
 
-def rows_in(body: bytes, example: Row) -> list[Row]:
-    """Return the rows of `{"rows": [{column: value}]}`, with the columns of `example` only; other fields are ignored.
+def rows_in(body: bytes, content_type: str, example: Row) -> list[Row]:
+    """Return the rows of a request, with the columns of `example` only; other fields are ignored.
 
-    Raises BadBody 400 for what is not JSON, 422 for rows that lack a column or hold a value of another kind.
+    Raises BadBody: 400 for what is not of its content-type, 415 for a file that is no row, 422 for rows that lack a column or hold a
+    value of another kind.
     """
-    try:
-        given = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise BadBody(400, f"The body is not UTF-8 (byte {error.start}). Send JSON in UTF-8.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadBody(400, f'The body is not JSON: {error}. Send {{"rows": [{_shape(example)}]}}.') from error
-    if not isinstance(given, dict) or not isinstance(given.get("rows"), list):
-        raise BadBody(422, f'The body must be an object with a list called "rows". Send {{"rows": [{_shape(example)}]}}.')
-    return [_row(number, row, example) for number, row in enumerate(given["rows"], 1)]
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return _of_form(body, content_type, example)
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        if is_file(example):
+            return [row_of(1, dict.fromkeys(example, body), example)]
+        if kind.startswith("image/"):
+            raise BadBody(415, f"The body is {kind}, and a row needs: {_columns(example)}. Send {_expected(example)}.")
+    return _of_json(body, example)
 
 
-def _row(number: int, given: Any, example: Row) -> Row:
+def row_of(number: int, given: Any, example: Row) -> Row:
+    """Return the row that `given`, an object of JSON values, is, with the columns of `example`; `number` names it. Raises BadBody 422."""
     if not isinstance(given, Mapping):
-        raise BadBody(422, f"Row {number} is {_KINDS[type(given)]}, not an object. Send {_shape(example)}.")
+        raise BadBody(422, f"Row {number} is {name_of(given)}, not an object. Send {_shape(example)}.")
     return {column: _value(number, column, given, example) for column in example}
+
+
+def json_in(text: str) -> Any:
+    """Return what the JSON `text` says. Raises ValueError, or RecursionError, for what is not JSON."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _of_json(body: bytes, example: Row) -> list[Row]:
+    try:
+        given = json_in(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        itself = ", or the file itself with its own content-type" if is_file(example) else ""
+        raise BadBody(400, f"The body is not UTF-8 (byte {error.start}). Send JSON in UTF-8{itself}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadBody(400, f"The body is not JSON: {error}. Send {_expected(example)}.") from error
+    if not isinstance(given, dict) or not isinstance(given.get("rows"), list):
+        raise BadBody(422, f'The body must be an object with a list called "rows". Send {_expected(example)}.')
+    return [row_of(number, row, example) for number, row in enumerate(given["rows"], 1)]
+
+
+def _of_form(body: bytes, content_type: str, example: Row) -> list[Row]:
+    """Return one row; or, where a row is one column, as many as the form has fields of its name."""
+    try:
+        fields = fields_in(body, content_type)
+    except BadForm as error:
+        raise BadBody(400, f"The form cannot be read: {error}. Send multipart/form-data with fields named {_columns(example)}.") from error
+    known = [(name, field) for field in fields if (name := field.name) in example and name is not None]
+    if len(example) == 1 and known:
+        return [row_of(number, {name: _content(number, name, field, example)}, example) for number, (name, field) in enumerate(known, 1)]
+    row: dict[str, Any] = {str(field.name): None for field in fields}
+    for name, field in known:
+        if row[name] is not None:
+            raise BadBody(422, f"The form has more than one field {name!r}, and it is one row. Send several rows as JSON.")
+        row[name] = _content(1, name, field, example)
+    return [row_of(1, row, example)]
+
+
+def _content(number: int, column: str, field: Field, example: Row) -> str | bytes:
+    """Return what a field holds: the bytes of a file, where the column takes files, or else its text."""
+    content = bytes(field.content)
+    if isinstance(example[column], bytes) and field.is_file:
+        return content
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadBody(422, f"Row {number}: column {column!r} is not UTF-8 (byte {error.start}). Send text in UTF-8.") from error
 
 
 def _value(number: int, column: str, given: Mapping[str, Any], example: Row) -> Any:
     if column not in given:
         offered = nearest(column, given) if given else "It is empty."
-        raise BadBody(422, f"Row {number} has no column {column!r}. {offered} Every row needs: {', '.join(map(repr, example))}.")
-    value = given[column]
-    if isinstance(example[column], str) and isinstance(value, list | dict):
-        raise BadBody(422, f"Row {number}: column {column!r} is {_KINDS[type(value)]}, not text. Put it in quotation marks.")
-    if isinstance(value, str) and (half := _SURROGATE.search(value)):
-        raise BadBody(422, f"Row {number}: column {column!r} holds half a character (a lone surrogate) at {half.start()}. Send whole ones.")
-    return value
+        raise BadBody(422, f"Row {number} has no column {column!r}. {offered} Every row needs: {_columns(example)}.")
+    try:
+        return kind_of(example[column]).read(given[column])
+    except Unfit as error:
+        raise BadBody(422, f"Row {number}: column {column!r} {error}") from error
+
+
+def _columns(example: Row) -> str:
+    return ", ".join(map(repr, example))
+
+
+def _expected(example: Row) -> str:
+    return f'{{"rows": [{_shape(example)}]}}'
 
 
 def _shape(example: Row) -> str:
@@ -79,16 +133,4 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def _too_long(limit_bytes: int) -> BadBody:
-    return BadBody(413, f"The body is longer than {limit_bytes / 1e6:g} MB. Send fewer rows at a time.")
-
-
-def row_schema(example: Row) -> dict[str, Any]:
-    """Return the JSON Schema of a row like `example`."""
-    return {
-        "type": "object",
-        "properties": {column: {"type": _TEXT} if isinstance(like, str) else {} for column, like in example.items()},
-        "required": list(example),
-        "additionalProperties": True,
-        "description": "The input columns. Other fields are allowed and ignored.",
-        "example": dict(example),
-    }
+    return BadBody(413, f"The body is longer than {limit_bytes / 1e6:g} MB. Send fewer rows at a time, or smaller ones.")

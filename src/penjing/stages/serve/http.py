@@ -1,7 +1,8 @@
 """The HTTP of a served predictor: one small JSON API, health, metrics and two pages. Knows the batcher and the predictor; not where it came from.
 
-    POST /v1/predict   {"rows": [{column: value}]} → {"predictions": [{"label", "score", "tier", …}]}, one a row, in order
-    GET  /v1/model     what answers: name, tier, task, columns, digest, signer
+    POST /v1/predict   {"rows": [{column: value}]} → {"predictions": [{"label", "score", "tier", …}]}, one a row, in order;
+                       or a form with fields named by columns, or one file, where a row is one
+    GET  /v1/model     what answers: name, tier, task, columns and what they take, digest, signer
     GET  /health/live  /health/ready  /metrics  /docs  /openapi.json  /
 
 Every error is `{"error": "one sentence"}`.
@@ -29,9 +30,11 @@ from penjing.core.tier import packed
 from penjing.core.types import Prediction, Row
 from penjing.stages.serve import pages
 from penjing.stages.serve.batcher import Batcher, Busy, TooManyRows
-from penjing.stages.serve.bodies import BadBody, read_body, row_schema, rows_in
+from penjing.stages.serve.bodies import BadBody, read_body, rows_in
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.metrics import CONTENT_TYPE, Metrics
+from penjing.stages.serve.schema import bodies_of
+from penjing.stages.serve.values import as_json, is_file, kind_of, shortened
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,9 @@ class Service:
             "task": task["name"],
             "target": predictor.task.target,
             "columns": list(self.example),
-            "example": dict(self.example),
+            "takes": {column: kind_of(like).name for column, like in self.example.items()},
+            "example": {column: as_json(like) for column, like in self.example.items()},
+            "max_body_mb": config.max_body_mb,
             "penjing": penjing.__version__,
         }
         self.limit_bytes = int(config.max_body_mb * 1e6)
@@ -76,7 +81,8 @@ class Service:
         predictions: list[Prediction] = []
         try:
             body = await read_body(request.stream(), self.limit_bytes, request.headers.get("content-length"))
-            predictions = await asyncio.wrap_future(self.batcher.submit(rows_in(body, self.example)))
+            rows = rows_in(body, request.headers.get("content-type", ""), self.example)
+            predictions = await asyncio.wrap_future(self.batcher.submit(rows))
             response = JSONResponse({"predictions": predictions})
         except Exception as error:
             predictions, response = [], _refusal(error, self.batcher.closing)
@@ -108,28 +114,31 @@ def app(predictor: Predictor, served: Served, config: ServeConfig) -> FastAPI:
     _add_api(api, service)
     _add_operations(api, service)
     _add_pages(api, service)
+    _describe(api, service)
     return api
 
 
 def _add_api(api: FastAPI, service: Service) -> None:
-    errors: dict[int | str, dict[str, Any]] = {code: {"description": why, "content": _error_content()} for code, why in _WHY.items()}
-    example = {"rows": [dict(service.example)]}
-    body = {
-        "type": "object",
-        "properties": {"rows": {"type": "array", "items": row_schema(service.example)}},
-        "required": ["rows"],
-        "example": example,
-    }
-    answer = {"description": "One prediction a row, in order.", "content": {"application/json": {"example": {"predictions": [service.answer]}}}}
-    describe_body = {"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}}
+    whys = {code: why for code, why in _WHY.items() if code != 415 or not is_file(service.example)}
+    errors: dict[int | str, dict[str, Any]] = {code: {"description": why, "content": _error_content()} for code, why in whys.items()}
 
-    @api.post("/v1/predict", summary="Predict rows", responses={200: answer, **errors}, openapi_extra=describe_body)
+    @api.post("/v1/predict", summary="Predict rows", responses=errors)
     async def predict(request: Request) -> Response:
         return await service.predict(request)
 
-    @api.get("/v1/model", summary="What answers", responses={200: {"content": {"application/json": {"example": service.about}}}})
+    @api.get("/v1/model", summary="What answers")
     async def model() -> Response:
         return JSONResponse(service.about)
+
+
+def _describe(api: FastAPI, service: Service) -> None:
+    """Say in the OpenAPI document what a row is, and what comes back; after FastAPI has made it, which would leave out every null."""
+    predict = api.openapi()["paths"]["/v1/predict"]["post"]
+    predict["requestBody"] = {"required": True, "content": bodies_of(service.example)}
+    example = {"predictions": [service.answer]}
+    predict["responses"]["200"] = {"description": "One prediction a row, in order.", "content": {"application/json": {"example": example}}}
+    model = api.openapi()["paths"]["/v1/model"]["get"]
+    model["responses"]["200"]["content"] = {"application/json": {"example": service.about | {"example": shortened(service.example)}}}
 
 
 def _add_operations(api: FastAPI, service: Service) -> None:
@@ -165,9 +174,10 @@ def _add_pages(api: FastAPI, service: Service) -> None:
 
 
 _WHY = {
-    400: "The body is not JSON.",
+    400: "The body is not of its content-type.",
     413: "Too many rows, or too long a body.",
-    422: "A row lacks a column, or holds a value of another kind.",
+    415: "The body is an image by itself, and a row is more or something else.",
+    422: "A row lacks a column, or holds a value of another kind or a file that cannot be read.",
     500: "The model failed on these rows.",
     503: "Too many rows are waiting: ask again after Retry-After seconds.",
 }

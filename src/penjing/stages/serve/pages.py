@@ -55,15 +55,32 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], base: str) 
     )
     example = next((c["example"] for c in operation["responses"]["200"].get("content", {}).values() if "example" in c), None)
     shown = f"<p>answers</p><pre>{escape(json.dumps(example, indent=2, ensure_ascii=False))}</pre>" if example is not None else ""
+    asks = "<p>or</p>".join(f"<pre>{escape(ask)}</pre>" for ask in _curls(path, operation, base))
     return (
         f"<section class='card'><h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"
-        f"<pre>{escape(_curl(path, operation, base))}</pre>{shown}<table>{answers}</table></section>"
+        f"{asks}{shown}<table>{answers}</table></section>"
     )
 
 
-def _curl(path: str, operation: Mapping[str, Any], base: str) -> str:
+def _curls(path: str, operation: Mapping[str, Any], base: str) -> list[str]:
+    """Return commands that ask an operation: a form first where a row has files, since JSON has them in base64 only."""
     ask = f"curl {shlex.quote(base.rstrip('/') + path)}"
     if "requestBody" not in operation:
-        return ask
-    example = operation["requestBody"]["content"]["application/json"]["schema"]["example"]
-    return f"{ask} \\\n  -H 'content-type: application/json' \\\n  -d {shlex.quote(json.dumps(example, ensure_ascii=False))}"
+        return [ask]
+    content = operation["requestBody"]["content"]
+    example = content["application/json"]["schema"]["example"]
+    as_json = f"{ask} \\\n  -H 'content-type: application/json' \\\n  -d {shlex.quote(json.dumps(example, ensure_ascii=False))}"
+    form = content["multipart/form-data"]["schema"]["properties"]
+    files = [column for column, said in form.items() if said.get("format") == "binary"]
+    if not files:
+        return [as_json]
+    [row] = example["rows"]
+    fields = (f"{column}=@FILE" if column in files else f"{column}={_typed(row[column])}" for column in form)
+    return [" \\\n  ".join([ask, *(f"-F {shlex.quote(field)}" for field in fields)]), as_json]
+
+
+def _typed(value: Any) -> str:
+    """Return a value as somebody would type it into a form."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -45,24 +45,29 @@ class RowsOfBatch:
     """(B, U) float32."""
     target: NDArray
     """(B,) int64, or (B, C) float32: shares of the classes for softmax."""
+    weight: NDArray | None
+    """(B,) how much each row counts; None where all count alike."""
 
 
-def batches_of(rows: csr_array, target: NDArray, chosen: NDArray, seed: int) -> list[RowsOfBatch]:
+def batches_of(rows: csr_array, target: NDArray, weight: NDArray | None, chosen: NDArray, seed: int) -> list[RowsOfBatch]:
     """Return the rows numbered `chosen`, shuffled, in batches of about the square root of their number."""
     size = 1 << min(9, int(np.log2(max(len(chosen), 1)) / 2))
     order = chosen[np.random.default_rng(seed).permutation(len(chosen))]
     seen, place = np.zeros(rows.shape[1], np.bool_), np.empty(rows.shape[1], np.int32)
-    return [_batch(rows, target, order[start : start + size], seen, place) for start in range(0, len(order), size)]
+    return [_batch(rows, target, weight, order[start : start + size], seen, place) for start in range(0, len(order), size)]
 
 
-def _batch(rows: csr_array, target: NDArray, numbers: NDArray, seen: NDArray, place: NDArray) -> RowsOfBatch:
+def _batch(rows: csr_array, target: NDArray, weight: NDArray | None, numbers: NDArray, seen: NDArray, place: NDArray) -> RowsOfBatch:
     """`seen` (F,) all false and `place` (F,) are scratch memory, so that batches need not sort."""
     part = rows[numbers]
     seen[part.indices] = True
     features = np.flatnonzero(seen)
     seen[features] = False
     place[features] = np.arange(len(features), dtype=np.int32)
-    return RowsOfBatch(features, csr_array((part.data, place[part.indices], part.indptr), shape=(len(numbers), len(features))), target[numbers])
+    weighed = None if weight is None else weight[numbers]
+    return RowsOfBatch(
+        features, csr_array((part.data, place[part.indices], part.indptr), shape=(len(numbers), len(features))), target[numbers], weighed
+    )
 
 
 def descend(
@@ -83,7 +88,7 @@ def descend(
 
 def _step(batch: RowsOfBatch, weights: NDArray, bias: NDArray, squares: NDArray, link: Link, rate: float, l2: float) -> None:
     own = weights[batch.features]
-    residual = residual_of(batch.rows @ own + bias, batch.target, link)
+    residual = residual_of(batch.rows @ own + bias, batch.target, link, batch.weight)
     gradient = batch.rows.T @ residual
     gradient += np.float32(l2) * own
     own_squares = squares[batch.features] + np.einsum("uc,uc->u", gradient, gradient)

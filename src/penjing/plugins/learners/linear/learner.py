@@ -71,7 +71,7 @@ class Linear(ServedAsLearnt):
         engine = self._untaught(examples)
         rows = vstack([*_designs(engine, examples), *_designs(engine, validation)], format="csr")
         held_out = validation.target.reshape(len(validation), *examples.target.shape[1:]).astype(examples.target.dtype)
-        data = Data(rows, np.concatenate([examples.target, held_out]), len(examples), self.spec)
+        data = Data(rows, np.concatenate([examples.target, held_out]), examples.weight, len(examples), self.spec)
         rate = None if self.options.learning_rate == "auto" else self.options.learning_rate
         weights, bias = learn(data, rate, Settings(0.0, self.options.l2, self.options.epochs, fitting.seed), fitting.progress)
         self.engine = replace(engine, weights=weights, bias=bias)

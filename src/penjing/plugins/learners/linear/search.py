@@ -40,6 +40,8 @@ class Data:
     """(n + m, F) float32: training rows, then validation rows."""
     target: NDArray
     """(n + m,) int64, or (n + m, C) float32: shares of the classes for softmax."""
+    weight: NDArray | None
+    """(n,) how much each training row counts; None where all count alike."""
     n: int
     spec: Spec
 
@@ -96,8 +98,9 @@ class _Learning:
         return list(self.pool.map(lambda job: job(), jobs))
 
     def model(self, split: Split, settings: Settings, keep: bool) -> _Model:
-        batches = batches_of(self.data.rows, self.data.target, split.learnt, settings.seed)
-        offset = prior(self.data.target[split.learnt], self.data.spec)
+        batches = batches_of(self.data.rows, self.data.target, self.data.weight, split.learnt, settings.seed)
+        weight = None if self.data.weight is None else self.data.weight[split.learnt]
+        offset = prior(self.data.target[split.learnt], self.data.spec, weight)
         weights, bias = descend(batches, self.data.rows.shape[1], self.data.spec, offset, settings, self._advance)
         return _Model(weights if keep else weights[:0].copy(), bias, self.data.rows[split.watched] @ weights)
 

@@ -60,6 +60,8 @@ class Data:
     rows: csr_array
     """(n, V) float32."""
     target: NDArray
+    weight: NDArray | None
+    """(n,) how much each row counts; None where all count alike."""
     held_out: csr_array
     """(m, V) float32; m may be 0."""
     held_out_target: NDArray
@@ -106,7 +108,8 @@ def _epoch(model: Model, squares: _Squares, data: Data, settings: Settings, epoc
     batches = list(batches_of(data.rows.shape[0], settings.seed, epoch))
     for i, numbers in enumerate(batches):
         left = 1 - (epoch + i / len(batches)) / settings.epochs
-        _step(model, squares, data.rows[numbers], data.target[numbers], data.spec.link, settings, left)
+        weight = None if data.weight is None else data.weight[numbers]
+        _step(model, squares, data.rows[numbers], data.target[numbers], weight, data.spec.link, settings, left)
 
 
 def batches_of(n: int, seed: int, epoch: int) -> Iterator[NDArray]:
@@ -117,12 +120,14 @@ def batches_of(n: int, seed: int, epoch: int) -> Iterator[NDArray]:
         yield order[start : start + size]
 
 
-def _step(model: Model, squares: _Squares, rows: csr_array, target: NDArray, link: Link, settings: Settings, left: float) -> None:
+def _step(
+    model: Model, squares: _Squares, rows: csr_array, target: NDArray, weight: NDArray | None, link: Link, settings: Settings, left: float
+) -> None:
     """Move `model` and `squares`, in place, by one batch; `left` is the share (1 to 0) of the rate."""
     words, places = np.unique(rows.indices, return_inverse=True)
     local = csr_array((rows.data, places.astype(np.int32), rows.indptr), shape=(rows.shape[0], len(words)))
     own_UD = model.vectors[words]
-    gradient_UD, gradient_DC = gradients(local, own_UD, model.head, model.bias, target, link)
+    gradient_UD, gradient_DC = gradients(local, own_UD, model.head, model.bias, target, link, weight)
     if settings.vectors:
         own_U = squares.vectors[words] + np.einsum("ud,ud->u", gradient_UD, gradient_UD)
         squares.vectors[words] = own_U
@@ -133,8 +138,10 @@ def _step(model: Model, squares: _Squares, rows: csr_array, target: NDArray, lin
     model.head[...] -= np.float32(rate) * gradient_DC / np.sqrt(squares.head)
 
 
-def gradients(rows_BU: csr_array, vectors_UD: NDArray, head_DC: NDArray, bias_C: NDArray, target: NDArray, link: Link) -> tuple[NDArray, NDArray]:
+def gradients(
+    rows_BU: csr_array, vectors_UD: NDArray, head_DC: NDArray, bias_C: NDArray, target: NDArray, link: Link, weight: NDArray | None = None
+) -> tuple[NDArray, NDArray]:
     """Return the derivatives of the mean loss by vectors (U, D) and head (D, C)."""
     sum_BD = rows_BU @ vectors_UD
-    residual_BC = residual_of(sum_BD @ head_DC + bias_C, target, link)
+    residual_BC = residual_of(sum_BD @ head_DC + bias_C, target, link, weight)
     return rows_BU.T @ (residual_BC @ head_DC.T), sum_BD.T @ residual_BC

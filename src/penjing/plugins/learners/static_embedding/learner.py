@@ -59,7 +59,7 @@ class StaticEmbedding(ServedAsLearnt):
         data = _held_apart(untaught, examples, validation, self.spec, fitting.seed)
         vectors = start.vectors_of(self.options, source, numbers, {self.output: self.spec}, fitting)
         head = np.zeros((vectors.shape[1], self.spec.width), np.float32)
-        model = Model(vectors, head, prior(np.asarray(examples.target), self.spec))
+        model = Model(vectors, head, prior(np.asarray(examples.target), self.spec, examples.weight))
         chosen = Settings(self.options.learning_rate, self.options.epochs, fitting.seed, self.options.tune == "full")
         fitting.progress.start("static embedding", self.options.epochs)
         model = descend(model, data, chosen, fitting.progress.advance)
@@ -88,14 +88,14 @@ class StaticEmbedding(ServedAsLearnt):
 def _held_apart(engine: Any, examples: Examples, validation: Examples, spec: Spec, seed: int) -> Data:
     """Return the rows to learn from and those to judge by: the validation rows, and a part of the training rows where these are too few."""
     rows, held_out = vstack([*_designs(engine, examples)], format="csr"), vstack([*_designs(engine, validation)], format="csr")
-    target = np.asarray(examples.target)
+    target, weight = np.asarray(examples.target), examples.weight
     held_out_target = validation.target.reshape(len(validation), *target.shape[1:]).astype(target.dtype)
     if len(held_out_target) < ENOUGH and len(target) >= 2 * _HELD_OUT:
         apart = np.random.default_rng(seed).permutation(len(target)) % _HELD_OUT == 0
         held_out = vstack([held_out, rows[apart]], format="csr")
         held_out_target = np.concatenate([held_out_target, target[apart]])
-        rows, target = rows[~apart], target[~apart]
-    return Data(rows, target, held_out, held_out_target, spec)
+        rows, target, weight = rows[~apart], target[~apart], None if weight is None else weight[~apart]
+    return Data(rows, target, weight, held_out, held_out_target, spec)
 
 
 def _designs(engine: Any, examples: Examples) -> Iterator[csr_array]:

@@ -66,7 +66,9 @@ def _learn_head(
         for part in (examples, validation)
     )
     fitting.progress.finish()
-    head = heads.learn(train_NH, np.asarray(examples.target), validation_NH, np.asarray(validation.target), encoder.spec.width, encoder.spec.link)
+    head = heads.learn(
+        train_NH, np.asarray(examples.target), validation_NH, np.asarray(validation.target), encoder.spec.width, encoder.spec.link, examples.weight
+    )
     encoder.set_head(head.weight, head.bias)
     return head.loss
 
@@ -86,7 +88,7 @@ def _learn_exits(
     link, weight_WH, bias_W = encoder.spec.link, encoder.head.weight.detach().numpy(), encoder.head.bias.detach().numpy()
     target, validation_target = heads.taught(train_NH @ weight_WH.T + bias_W, np.asarray(examples.target), link), np.asarray(validation.target)
     learnt = {
-        depth: heads.learn(state_NH, target, validation_MH, validation_target, encoder.spec.width, link)
+        depth: heads.learn(state_NH, target, validation_MH, validation_target, encoder.spec.width, link, examples.weight)
         for depth, state_NH, validation_MH in zip(depths, states, validation_states, strict=True)
     }
     encoder.set_exits({depth: (head.weight, head.bias) for depth, head in learnt.items()})
@@ -107,6 +109,7 @@ def _digest(folder: Path) -> str:
 def _fingerprint(examples: Examples) -> str:
     ids = token_ids(examples.inputs)
     name = hashlib.sha256()
-    for array in (ids.values, ids.offsets, examples.target):
+    weight = [] if examples.weight is None else [examples.weight]
+    for array in (ids.values, ids.offsets, examples.target, *weight):
         name.update(np.ascontiguousarray(array).tobytes())
     return name.hexdigest()

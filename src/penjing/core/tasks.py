@@ -1,0 +1,78 @@
+"""The `task:` key: the name of a task, or a mapping of the name and the task's own options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+from pydantic_core import core_schema
+
+from penjing.core import plugins
+from penjing.core.config import Section, check, described
+from penjing.core.errors import ConfigError
+
+
+class TaskConfig:
+    """A task and what a user may set of it. In YAML: `text-regression`, or `{name: tabular-classification, reasons: 4}`.
+
+    The name may be missing: which task it is is then found out from the data, and it must have these options.
+    """
+
+    __slots__ = ("name", "options")
+
+    def __init__(self, name: str | None, options: dict[str, Any]) -> None:
+        self.name, self.options = name, options
+
+    @classmethod
+    def parse(cls, value: Any) -> TaskConfig:
+        """Raises ConfigError, nearest name or key offered."""
+        if isinstance(value, TaskConfig):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict):
+            raise ConfigError(f"A task is a name, or a mapping with the key 'name', not {value!r}.")
+        rest = {k: v for k, v in value.items() if k != "name"}
+        config = cls(value.get("name"), rest)
+        if config.name is not None:
+            config.fields(config.name)
+        return config
+
+    def fields(self, name: str) -> dict[str, Any]:
+        """Return the options as fields of the task called `name`. Raises ConfigError where it has not all of them."""
+        kind = options_of(name)
+        if kind is None:
+            if self.options:
+                raise ConfigError(f"The task {name!r} has no option {next(iter(self.options))!r}: nothing can be set for it. Write task: {name}")
+            return {}
+        return check(kind, self.options, f"task {name!r}").model_dump(mode="json")
+
+    def dump(self) -> Any:
+        return {"name": self.name, **self.options} if self.options else self.name
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(_parsed, serialization=core_schema.plain_serializer_function_ser_schema(cls.dump))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
+        choices: list[dict[str, Any]] = [{"enum": plugins.names("tasks"), "description": "A task with its defaults."}]
+        for name in plugins.names("tasks"):
+            if (kind := options_of(name)) is not None:
+                told = described(kind)
+                choices.append({**told, "title": name, "properties": {"name": {"const": name}, **told["properties"]}})
+        return {"anyOf": choices}
+
+
+def options_of(name: str) -> type[Section] | None:
+    """Return what a user may set for the task called `name`; None for nothing. Raises BadRequest for an unknown name."""
+    found: type[Section] | None = getattr(plugins.load("tasks", name), "Options", None)
+    return found
+
+
+def _parsed(value: Any) -> TaskConfig:
+    try:
+        return TaskConfig.parse(value)
+    except Exception as error:
+        # pydantic carries a ValueError on to the one place that words all complaints.
+        raise ValueError(ConfigError(str(error))) from error

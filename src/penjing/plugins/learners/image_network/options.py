@@ -1,0 +1,39 @@
+"""What a user may set for an image-network tier."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from penjing.core.config import Section
+from penjing.training.augment_options import AugmentConfig
+
+
+class Options(Section):
+    """A small convolutional net, learnt from nothing but the training rows."""
+
+    size: int = Field(32, ge=16, le=512)
+    """Pixels a side that pictures are brought to. Twice of it costs four times the time."""
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+    """How a picture that is no square becomes one: its middle is cut out, it is stretched, or bars are added."""
+    channels: int = Field(32, ge=8, le=512, multiple_of=8)
+    """Channels of the first stage, a multiple of 8; each stage has twice those of the one before."""
+    stages: int = Field(3, ge=1, le=6)
+    """Stages, each of which halves the side; the side must be 2 at least after the last."""
+    epochs: int = Field(20, ge=1, le=1000)
+    """Most times that learning goes through the training rows; the best by validation loss, once calibrated, is kept."""
+    patience: int = Field(5, ge=1, le=1000)
+    """Epochs without a better validation loss after which learning stops."""
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line."""
+    batch_size: int = Field(64, ge=1, le=4096)
+    """Rows in one step."""
+    weight_decay: float = Field(0.05, ge=0, le=10)
+    """How strongly AdamW draws weights, but for biases and norms, to zero."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """Number format of products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
+    augment: AugmentConfig = AugmentConfig()
+    """Changes to training pictures by chance. None unless given: whether a mirrored picture still shows the same depends on what is asked."""
+    runtime: Literal["openvino-runtime", "onnx-runtime", "torch-runtime"] = "openvino-runtime"
+    """The engine that the learnt model is exported to."""
