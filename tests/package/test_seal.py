@@ -111,7 +111,7 @@ def test_a_read_only_place_is_told(pack: Packer, tmp_path: Path) -> None:
 
 def test_the_task_of_the_answering_tier_is_summarised(pack: Packer) -> None:
     task = pack().task
-    assert task["options"] == {"target": "rating", "columns": ["review"], "labels": ["bad", "good"]}
+    assert task["options"] == {"target": "rating", "columns": ["review"], "labels": ["bad", "good"], "costs": {}}
 
 
 def test_the_manifest_is_plain_json(pack: Packer, tmp_path: Path) -> None:

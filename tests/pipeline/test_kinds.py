@@ -88,9 +88,7 @@ def test_a_table_is_learnt_measured_and_signed_by_one_command(table_run: Run) ->
 def test_a_packed_table_answers_rows_with_reasons_and_streams_a_file(table_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENJING_HOME", str(table_run.folder.parent / "home"))
     found = opened(table_run.folder / "package", signer())
-    poor, rich = (
-        {"income": income, "job": job, "since": "3.4.2010", "married": "yes"} for income, job in ((500, "cook"), (6000.0, "smith"))
-    )
+    poor, rich = ({"income": income, "job": job, "since": "3.4.2010", "married": "yes"} for income, job in ((500, "cook"), (6000.0, "smith")))
     answers = found.predictor.predict([poor, rich, {**rich, "job": "never seen", "since": None, "income": ""}])
     assert [a["label"] for a in answers[:2]] == ["default", "repaid"]
     assert "income" in {reason["column"] for reason in answers[0]["reasons"]}

@@ -17,6 +17,15 @@ from penjing.core.files import read_json, write_json
 from penjing.core.types import Batch, NDArray, Spec
 
 
+def only(tier: str, outputs: Mapping[str, Spec]) -> tuple[str, Spec]:
+    """Return the one output of a task. Raises PlanError for more, which `tier` cannot give."""
+    if len(outputs) != 1:
+        asked = f"{len(outputs)}: {', '.join(outputs)}"
+        raise PlanError(f"The {tier} tier gives one array, and this task asks for {asked}. Leave the tier out.")
+    [(output, spec)] = outputs.items()
+    return output, spec
+
+
 class ServedAsLearnt:
     """All of a learner but `plan` and `fit`; `fit` sets `engine`."""
 
@@ -32,11 +41,7 @@ class ServedAsLearnt:
     @classmethod
     def create(cls, options: Any, outputs: Mapping[str, Spec]) -> Self:
         """Raises PlanError for more than one output."""
-        if len(outputs) != 1:
-            asked = f"{len(outputs)}: {', '.join(outputs)}"
-            raise PlanError(f"The {cls.tier} tier gives one array, and this task asks for {asked}. Leave the tier out.")
-        [(output, spec)] = outputs.items()
-        return cls(options, output, spec)
+        return cls(options, *only(cls.tier, outputs))
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from penjing.core.config import Section
 from penjing.core.errors import ConfigError, DataError, nearest
-from penjing.core.statistics import exact_interval, macro_f1, percentile_interval, probabilities, resampled_sums
+from penjing.core.statistics import bootstrap_of, exact_interval, macro_f1, percentile_interval, probabilities, resampled_sums
 from penjing.core.types import Batch, Measurement, NDArray, Prediction, Row, Spec
 
 RESAMPLES = 1000
@@ -183,7 +183,7 @@ def _mean_cost(paid_B: NDArray) -> Measurement:
     n = len(paid_B)
     means_R = resampled_sums(paid_B[:, None], RESAMPLES)[:, 0] / n
     low, high = percentile_interval(means_R[1:])
-    return Measurement("mean_cost", float(means_R[0]), "", low, high, n, f"percentile bootstrap, {RESAMPLES} resamples", "lower")
+    return Measurement("mean_cost", float(means_R[0]), "", low, high, n, bootstrap_of(n, RESAMPLES), "lower")
 
 
 def _numeric(values: Sequence[Any]) -> bool:

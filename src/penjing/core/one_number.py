@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from penjing.core.errors import DataError
-from penjing.core.statistics import percentile_interval, resampled_sums
+from penjing.core.statistics import bootstrap_of, percentile_interval, resampled_sums
 from penjing.core.types import Batch, Measurement, NDArray, Prediction, Row, Spec
 
 RESAMPLES = 1000
@@ -86,7 +86,7 @@ class OneNumber:
         mean_R, square_R, squared_R, absolute_R = means_RK.T
         spread_R = np.maximum(square_R - mean_R**2, np.finfo(float).tiny)
         measured = [("r2", 1 - squared_R / spread_R, "higher"), ("mae", absolute_R, "lower"), ("rmse", np.sqrt(squared_R), "lower")]
-        method = f"percentile bootstrap, {RESAMPLES} resamples"
+        method = bootstrap_of(n, RESAMPLES)
         unit = {"r2": "", "mae": self.target, "rmse": self.target}
         return [Measurement(name, float(v[0]), unit[name], *percentile_interval(v[1:]), n, method, b) for name, v, b in measured]  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtr, ndtri
 
-from penjing.core.statistics import percentile_interval, resampled_sums
+from penjing.core.statistics import bootstrap_of, percentile_interval, resampled_sums
 from penjing.core.types import NDArray
 
 RESAMPLES = 2000
@@ -41,7 +41,7 @@ def paired(ours_B: NDArray, theirs_B: NDArray) -> Paired:
         return Paired((wins - losses) / max(n, 1), low, high, mcnemar(wins, losses), n, wins, losses, "exact McNemar test, Bonett–Price interval")
     means_R = resampled_sums(difference_B[:, None], RESAMPLES)[:, 0] / n
     low, high = percentile_interval(means_R[1:])
-    return Paired(float(means_R[0]), low, high, _p_value(means_R[1:]), n, wins, losses, f"paired percentile bootstrap, {RESAMPLES} resamples")
+    return Paired(float(means_R[0]), low, high, _p_value(means_R[1:]), n, wins, losses, f"paired {bootstrap_of(n, RESAMPLES)}")
 
 
 def is_binary(credit_B: NDArray) -> bool:

@@ -231,7 +231,7 @@ class Learner(Protocol):
 
 
 class Source(Protocol):
-    """Reads one format of the user's data, row by row, in bounded memory."""
+    """Reads one format of the user's data, row by row, in bounded memory. One that knows what is to be predicted may say so (`target`)."""
 
     @classmethod
     def matches(cls, path: Path) -> int:

@@ -10,6 +10,9 @@ from scipy.special import betaincinv, expit, logsumexp
 
 from penjing.core.types import Link, NDArray
 
+MANY = 20_000
+"""Rows above which resampling them one by one takes seconds and tells nothing that their normal limit does not."""
+
 
 def probabilities(logits_BC: NDArray, link: Link) -> NDArray:
     """Return the inverse link of `logits_BC`: class probabilities, independent probabilities, or the values themselves."""
@@ -47,15 +50,27 @@ def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[fl
 
 
 def resampled_sums(values_BK: NDArray, resamples: int, seed: int = 0) -> NDArray:
-    """Return (1 + R, K): the sums of the columns over all rows, then over each bootstrap resample of the rows (Efron 1979)."""
+    """Return (1 + R, K): the sums of the columns over all rows, then over each bootstrap resample of the rows (Efron 1979).
+
+    Of more than MANY rows the sums are drawn from their normal limit (Bickel and Freedman 1981, theorem 2.1), which takes one pass.
+    """
     n = len(values_BK)
     rng = np.random.default_rng(seed)
     sums = [values_BK.sum(axis=0, dtype=np.float64)[None]]
+    if n > MANY:
+        variance_K, axes_KK = np.linalg.eigh(np.atleast_2d(np.cov(values_BK.astype(np.float64), rowvar=False, ddof=0)))
+        drawn_RK = rng.standard_normal((resamples, len(variance_K))) * np.sqrt(np.maximum(variance_K, 0) * n)
+        return np.vstack([*sums, sums[0] + drawn_RK @ axes_KK.T])
     block = max(1, 10_000_000 // n)  # so that the counts of a block of resamples stay below 80 MB
     for start in range(0, resamples, block):
         counts_RB = rng.multinomial(n, np.full(n, 1 / n), size=min(block, resamples - start))
         sums.append(counts_RB.astype(np.float64) @ values_BK)
     return np.vstack(sums)
+
+
+def bootstrap_of(n: int, resamples: int) -> str:
+    """Return the method of an interval from `resampled_sums` of `n` rows, in words."""
+    return f"percentile bootstrap, {resamples} resamples{' of the normal limit' if n > MANY else ''}"
 
 
 def percentile_interval(values: NDArray, confidence: float = 0.95) -> tuple[float, float]:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
 from penjing.core.config import Section
-from penjing.core.errors import PlanError, RunFailed
+from penjing.core.errors import RunFailed
 from penjing.core.files import read_json, write_json
+from penjing.core.learnt import only
 from penjing.core.types import Batch, NDArray, Spec
 
 if TYPE_CHECKING:
@@ -36,11 +35,7 @@ class NetLearner:
     @classmethod
     def create(cls, options: Any, outputs: Mapping[str, Spec]) -> Self:
         """Raises PlanError for more than one output."""
-        if len(outputs) != 1:
-            asked = f"{len(outputs)}: {', '.join(outputs)}"
-            raise PlanError(f"The {cls.tier} tier gives one array, and this task asks for {asked}. Leave the tier out.")
-        [(output, spec)] = outputs.items()
-        return cls(options, output, spec)
+        return cls(options, *only(cls.tier, outputs))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -74,9 +69,8 @@ class NetLearner:
         from penjing.training.nets_files import export_net
 
         net, form = self._learnt
-        example: Batch = {name: np.zeros((2, *shape), dtype) for name, (dtype, shape) in form.inputs.items()}
         runtime: str = self.options.runtime
-        export_net(net, example, self.output, self.spec, folder, runtime)
+        export_net(net, form.example, self.output, self.spec, folder, runtime)
         return runtime
 
     @property

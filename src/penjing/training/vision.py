@@ -87,7 +87,7 @@ def _computed(net: Vision, pixels_NSSC: NDArray, precision: str) -> NDArray:
     found = []
     for start in range(0, len(pixels_NSSC), _AT_ONCE):
         with torch.inference_mode(), products(precision):
-            found.append(net.pooled(torch.from_numpy(pixels_NSSC[start : start + _AT_ONCE])).float().numpy())
+            found.append(net.pooled(torch.from_numpy(np.array(pixels_NSSC[start : start + _AT_ONCE]))).float().numpy())
     return np.concatenate(found)
 
 

@@ -38,7 +38,7 @@ def parity(subject: Subject) -> list[Measurement]:
     difference = max((_largest(ours.get(name), theirs.get(name)) for name in {*mine.outputs, *other.outputs}), default=_NO_NUMBER)
     measured = [
         Measurement("parity", float(agreement_B.mean()), "", low, high, n, "exact binomial interval (Clopper–Pearson)"),
-        Measurement("largest_difference", difference, "logits", None, None, n, "maximum", "lower"),
+        Measurement("largest_difference", difference, "logits", None, None, n, "maximum, in parts of a logit above 1", "lower"),
     ]
     if fit and all(row.get(task.target) is not None for row in rows for task in (mine, other)):
         won = paired(mine.credit(ours, rows), other.credit(theirs, rows))
@@ -74,5 +74,7 @@ def _largest(ours: Array | None, theirs: Array | None) -> float:
     if _shape(ours) is None or _shape(ours) != _shape(theirs):
         return _NO_NUMBER
     with np.errstate(all="ignore"):
-        difference_BW = np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))
+        theirs_BW = np.asarray(theirs, np.float64)
+        # Float32 keeps seven digits of a number: what is large may differ by more.
+        difference_BW = np.abs(np.asarray(ours, np.float64) - theirs_BW) / np.maximum(1, np.abs(theirs_BW))
     return float(np.nan_to_num(difference_BW, nan=_NO_NUMBER, posinf=_NO_NUMBER).max(initial=0))

@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from penjing.core.errors import RunFailed
 from penjing.core.files import written
+from penjing.core.tensors import mapped
 from penjing.core.types import Batch, NDArray, size
 
 _FILE = "additive.safetensors"
@@ -78,7 +78,7 @@ class Additive:
     def open(cls, folder: Path) -> Additive:
         """Map the model in `folder` into memory. Raises RunFailed where it holds none."""
         path = folder / _FILE
-        arrays, metadata = _mapped(path)
+        arrays, metadata = mapped(path, _TYPES)
         try:
             output, width = json.loads(metadata["answers"])
             model = cls(**{name: arrays[name] for name in _TYPES}, output=str(output), width=int(width))
@@ -190,24 +190,3 @@ def _fits(model: Additive) -> bool:
     return (
         model.width > 0 and model.bias.shape == (model.width - (model.width == 2),) and model.values.shape == (model.lengths.sum(), len(model.bias))
     )
-
-
-def _mapped(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """Return the arrays of a safetensors file, mapped into memory, and its metadata (layout: the safetensors README, "Format")."""
-    try:
-        with path.open("rb") as file:
-            start = 8 + min(int.from_bytes(file.read(8), "little"), path.stat().st_size)
-            header: dict[str, Any] = json.loads(file.read(start - 8))
-        metadata = header.pop("__metadata__", {})
-        return {name: _array(path, start, name, entry) for name, entry in header.items() if name in _TYPES}, metadata
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunFailed(f"{path} cannot be read: {error}. Export the tier again.") from error
-
-
-def _array(path: Path, start: int, name: str, entry: dict[str, Any]) -> NDArray:
-    if entry["dtype"] != _TYPES[name]:
-        raise ValueError(f"{name} is {entry['dtype']}, not {_TYPES[name]}")
-    dtype, shape = {"F32": np.float32, "I32": np.int32}[entry["dtype"]], tuple(entry["shape"])
-    if 0 in shape:
-        return np.zeros(shape, dtype)  # nothing to map
-    return np.memmap(path, dtype, "r", start + entry["data_offsets"][0], shape).view(np.ndarray)

@@ -13,12 +13,11 @@ Shapes: B rows, G groups, N features of all rows together, F features of the mod
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -26,10 +25,11 @@ from scipy.sparse import csr_array
 
 from penjing.core.errors import RunFailed
 from penjing.core.files import written
+from penjing.core.tensors import mapped
 from penjing.core.types import Batch, NDArray, Ragged
 
 _FILE = "linear.safetensors"
-_ARRAYS = ("buckets", "idf", "emphasis", "weights", "bias")
+_KINDS = {"buckets": "I32", "idf": "F32", "emphasis": "F32", "weights": "F32", "bias": "F32"}
 _LOGS = np.array([0.0, *(1 + np.log(np.arange(1, 256)))], np.float32)
 
 
@@ -52,19 +52,19 @@ class SparseLinear:
     @classmethod
     def open(cls, folder: Path) -> SparseLinear:
         """Map the model in `folder` into memory. Raises RunFailed where it holds none."""
-        arrays, metadata = _mapped(folder / _FILE)
+        arrays, metadata = mapped(folder / _FILE, _KINDS)
         try:
-            model = cls(**{name: arrays[name] for name in _ARRAYS}, output=metadata["output"])
+            model = cls(**{name: arrays[name] for name in _KINDS}, output=metadata["output"])
         except KeyError as error:
             raise RunFailed(f"{folder / _FILE} is not a sparse linear model: {error} is missing. Export the tier again.") from error
         features, width = len(model.buckets), len(model.bias)
-        if {name: arrays[name].shape for name in _ARRAYS} != _shapes(features, width) or model.buckets.min(initial=0) < 0:
+        if {name: arrays[name].shape for name in _KINDS} != _shapes(features, width) or model.buckets.min(initial=0) < 0:
             raise RunFailed(f"{folder / _FILE} is not a sparse linear model: its arrays do not fit together. Export the tier again.")
         return model
 
     def save(self, folder: Path) -> None:
         """Write what `open` reads."""
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _KINDS}
         with written(folder / _FILE) as partial:
             save_file(arrays, partial, metadata={"output": self.output})
 
@@ -116,23 +116,3 @@ def _scales(values: NDArray, ends_BG: NDArray, emphasis: NDArray) -> NDArray:
 
 def _shapes(features: int, width: int) -> dict[str, tuple[int, ...]]:
     return {"buckets": (features,), "idf": (features,), "emphasis": (2,), "weights": (features, width), "bias": (width,)}
-
-
-def _mapped(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """Return the arrays of a safetensors file, mapped into memory, and its metadata (layout: the safetensors README, "Format")."""
-    try:
-        with path.open("rb") as file:
-            start = 8 + min(int.from_bytes(file.read(8), "little"), path.stat().st_size)
-            header: dict[str, Any] = json.loads(file.read(start - 8))
-        metadata = header.pop("__metadata__", {})
-        return {name: _array(path, start, entry) for name, entry in header.items()}, metadata
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunFailed(f"{path} cannot be read: {error}. Export the tier again.") from error
-
-
-def _array(path: Path, start: int, entry: dict[str, Any]) -> NDArray:
-    dtype = {"F32": np.float32, "I32": np.int32}[entry["dtype"]]
-    shape = tuple(entry["shape"])
-    if 0 in shape:
-        return np.zeros(shape, dtype)  # nothing to map
-    return np.memmap(path, dtype, "r", start + entry["data_offsets"][0], shape).view(np.ndarray)

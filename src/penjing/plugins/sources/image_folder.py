@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 from penjing.core.errors import DataError
 from penjing.core.pictures import SUFFIXES, confined, is_image_name, shown
@@ -30,6 +31,9 @@ _MOST = 20_000
 
 
 class ImageFolder:
+    target: ClassVar[str] = "label"
+    """What is predicted where the user names no other column: the class that a folder is called."""
+
     @classmethod
     def matches(cls, path: Path) -> int:
         """See the protocol. A folder of folders without data files counts by its form, so that its lack of images is named when it is read."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from penjing.core.errors import DataError, nearest
-from penjing.core.statistics import percentile_interval, probabilities, resampled_sums
+from penjing.core.statistics import bootstrap_of, percentile_interval, probabilities, resampled_sums
 from penjing.core.types import Batch, Measurement, NDArray, Prediction, Row, Spec
 
 RESAMPLES = 1000
@@ -125,7 +125,7 @@ class MultiLabelTextClassification:
             "macro_f1": f1_RC.sum(axis=1) / np.maximum((total_RC > 0).sum(axis=1), 1),
             "exact_match": exact_R1[:, 0] / n,
         }
-        method = f"percentile bootstrap, {RESAMPLES} resamples"
+        method = bootstrap_of(n, RESAMPLES)
         return [Measurement(name, float(v[0]), "", *percentile_interval(v[1:]), n, method) for name, v in measured.items()]
 
 

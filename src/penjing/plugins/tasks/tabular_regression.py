@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from pydantic import Field
-
-from penjing.core import plugins
+from penjing.core import of_table, one_number
 from penjing.core.config import Section
-from penjing.core.one_number import OneNumber
-from penjing.core.types import Row
-
-
-class Options(Section):
-    """What a user may set for a table's number."""
-
-    reasons: int = Field(0, ge=0, le=100)
-    """Columns that a prediction names as reasons for its answer, the weightiest first; 0 for none. Each is a question more to the model: what
-    would it have said if the column had held its usual value?"""
 
 
 @dataclass(frozen=True)
-class TabularRegression(OneNumber):
-    inputs: ClassVar[str] = "table"
-    Options: ClassVar[type[Section]] = Options
-
-    usual: dict[str, Any] = field(default_factory=dict)
-    """The usual value of every column: a median, or what is commonest."""
-    reasons: int = 0
-    """As in Options."""
-
-    @property
-    def example(self) -> Row:
-        return self.usual
-
-    @classmethod
-    def options_from(cls, rows: Sequence[Row], target: str, columns: Sequence[str]) -> dict[str, Any]:
-        usual = plugins.load("inputs", cls.inputs).like(rows, columns)
-        return {**super().options_from(rows, target, columns), "usual": usual}
+class TabularRegression(of_table.OfTable, one_number.OneNumber):
+    Options: ClassVar[type[Section]] = of_table.Options

@@ -207,7 +207,9 @@ def scored(task: Task, outputs: Batch, rows: Sequence[Row]) -> list[Measurement]
 def checked(predictor: Predictor, rows: Sequence[Row], folder: Path) -> list[Measurement]:
     """Return what every check measures of `predictor` itself, running."""
     # The first rows are the ones that are timed, and a file sorted by its answers would make them all easy or all hard.
-    drawn = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:TIMED]]
+    order = np.random.default_rng(0).permutation(len(rows))[:TIMED].tolist()
+    held = {i: rows[i] for i in sorted(order)}  # in the order of the file, which is read in groups
+    drawn = [held[i] for i in order]
     subject = Subject(predictor.task, drawn, predictor.outputs, predictor.predict, folder)
     found: list[Measurement] = []
     for name in CHECKS:

@@ -14,7 +14,7 @@ import numpy as np
 from penjing.core.paired import is_binary
 from penjing.core.protocols import Task
 from penjing.core.rows import ROW_ID
-from penjing.core.statistics import exact_interval, percentile_interval, resampled_sums
+from penjing.core.statistics import bootstrap_of, exact_interval, percentile_interval, resampled_sums
 from penjing.core.types import Measurement, NDArray, Prediction, Row
 
 FEWEST_ROWS, MOST_VALUES = 10, 20
@@ -67,4 +67,4 @@ def _mean(credit: NDArray) -> Measurement:
         low, high = exact_interval(int(credit.sum()), n)
         return Measurement("credit", float(credit.mean()), "", low, high, n, "exact binomial interval (Clopper–Pearson)")
     means_R = resampled_sums(credit[:, None].astype(np.float64), _RESAMPLES)[:, 0] / n
-    return Measurement("credit", float(means_R[0]), "", *percentile_interval(means_R[1:]), n, f"percentile bootstrap, {_RESAMPLES} resamples")
+    return Measurement("credit", float(means_R[0]), "", *percentile_interval(means_R[1:]), n, bootstrap_of(n, _RESAMPLES))

@@ -61,12 +61,12 @@ def prepare(config: DataConfig, task: TaskConfig | None, seed: int, folder: Path
     if not rows:
         raise DataError(f"{config.source} has no rows below its header.")
     names = list(dict.fromkeys(name for row in infer.spread(rows) for name in row if name != ROW_ID))
-    read = _reading(config, task, rows, names)
+    target = infer.target(config.target or getattr(source_of(Path(config.source)), "target", None), names, config.source)
+    read = _reading(config, target, task, rows, names)
     for sentence in read.says:
         progress.say(sentence)
     kind: type[Task] = plugins.load("tasks", read.task)
     options = task.fields(read.task) if task is not None else {}
-    target = str(config.target)
     cut = _Cut(config, target, read.columns, proves, _alike(kind, read.columns, target, rows, progress))
     given = {split: cut.clean(found) for split, found in given.items()}
     kept = [row for split in given.values() for row in split]
@@ -87,9 +87,8 @@ def prepare(config: DataConfig, task: TaskConfig | None, seed: int, folder: Path
         progress.say(sentence)
 
 
-def _reading(config: DataConfig, task: TaskConfig | None, rows: Sequence[Row], names: Sequence[str]) -> Reading:
+def _reading(config: DataConfig, target: str, task: TaskConfig | None, rows: Sequence[Row], names: Sequence[str]) -> Reading:
     """Return the task and the columns it reads. Raises DataError for a column that is not there or is asked to be two things."""
-    target = infer.target(config.target, names, config.source)
     taken = [target]
     for key in ("group", "time", "weight"):
         if (name := getattr(config, key)) is not None:

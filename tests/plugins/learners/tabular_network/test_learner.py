@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from penjing.core import plugins
-from penjing.core.errors import ConfigError, DataError, PlanError
+from penjing.core.errors import ConfigError, DataError, PlanError, RunFailed
 from penjing.core.examples import Examples
 from penjing.core.machine import Machine
 from penjing.core.statistics import mean_loss
@@ -68,7 +68,7 @@ def test_a_code_that_training_did_not_see_is_answered_as_other(fit: Fit, table: 
 
 
 def test_a_code_that_training_did_not_see_counts_as_the_others_do_in_the_mean(fit: Fit) -> None:
-    net: Any = fit().net[0]
+    net: Any = fit()._net
     vectors = net.coded.tables[0].weight.detach().numpy()
     assert np.array_equal(vectors[0], vectors[1])
     assert np.allclose(vectors[1], vectors[2:].mean(axis=0), atol=0.05)
@@ -124,15 +124,15 @@ def test_a_row_is_answered_alike_in_any_company(fit: Fit, table: Any, architectu
 
 
 def test_nothing_learnt_cannot_be_run() -> None:
-    with pytest.raises(ValueError, match="learnt nothing yet"):
+    with pytest.raises(RunFailed, match="has not learnt yet"):
         TabularNetwork.create(Options(), OUTPUTS).run({})
 
 
 def test_more_than_one_output_is_refused() -> None:
     outputs = {**OUTPUTS, "more": Spec(1, "identity")}
-    with pytest.raises(PlanError, match="one output"):
+    with pytest.raises(PlanError, match="gives one array"):
         TabularNetwork.create(Options(), outputs)
-    with pytest.raises(PlanError, match="one output"):
+    with pytest.raises(PlanError, match="gives one array"):
         TabularNetwork.plan(Options(), ROWS, ["age"], outputs, MACHINE, 60)
 
 

@@ -255,7 +255,7 @@ def test_weights_that_the_config_names_and_the_folder_lacks_are_told(fit: Fit, n
 
 
 def test_a_diverging_run_says_what_to_change(fit: Fit, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "loss_of", lambda logits, target, link: logits.sum() * float("nan"))
+    monkeypatch.setattr(loop, "loss_of", lambda logits, target, link, weight=None: logits.sum() * float("nan"))
     with pytest.raises(RunFailed, match="smaller learning_rate"):
         fit(new_run(), tune="full")
 

@@ -33,8 +33,8 @@ class Options(Section):
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """Number format of products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
     augment: AugmentConfig = AugmentConfig()
-    """Changes to training pictures by chance while fine-tuning. None unless given: whether a mirrored picture still shows the same depends on what
-    is asked. Photographs of things gain from {flip: 0.5, crop: 0.1}. Only with tune: full."""
+    """Changes to training pictures by chance while fine-tuning; mirrored and cropped unless said otherwise. Whether a mirrored picture still shows
+    the same depends on what is asked. Only with tune: full."""
     runtime: Literal["openvino-runtime", "onnx-runtime", "torch-runtime"] = "openvino-runtime"
     """The engine that the learnt model is exported to."""
 

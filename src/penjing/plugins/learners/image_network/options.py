@@ -34,6 +34,7 @@ class Options(Section):
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """Number format of products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
     augment: AugmentConfig = AugmentConfig()
-    """Changes to training pictures by chance. None unless given: whether a mirrored picture still shows the same depends on what is asked."""
+    """Changes to training pictures by chance; mirrored and cropped unless said otherwise. Whether a mirrored picture still shows the same depends
+    on what is asked."""
     runtime: Literal["openvino-runtime", "onnx-runtime", "torch-runtime"] = "openvino-runtime"
     """The engine that the learnt model is exported to."""

@@ -49,7 +49,7 @@ class RowsOfBatch:
     """(B,) how much each row counts; None where all count alike."""
 
 
-def batches_of(rows: csr_array, target: NDArray, weight: NDArray | None, chosen: NDArray, seed: int) -> list[RowsOfBatch]:
+def batches_of(rows: csr_array, target: NDArray, chosen: NDArray, seed: int, weight: NDArray | None = None) -> list[RowsOfBatch]:
     """Return the rows numbered `chosen`, shuffled, in batches of about the square root of their number."""
     size = 1 << min(9, int(np.log2(max(len(chosen), 1)) / 2))
     order = chosen[np.random.default_rng(seed).permutation(len(chosen))]

@@ -98,7 +98,7 @@ class _Learning:
         return list(self.pool.map(lambda job: job(), jobs))
 
     def model(self, split: Split, settings: Settings, keep: bool) -> _Model:
-        batches = batches_of(self.data.rows, self.data.target, self.data.weight, split.learnt, settings.seed)
+        batches = batches_of(self.data.rows, self.data.target, split.learnt, settings.seed, self.data.weight)
         weight = None if self.data.weight is None else self.data.weight[split.learnt]
         offset = prior(self.data.target[split.learnt], self.data.spec, weight)
         weights, bias = descend(batches, self.data.rows.shape[1], self.data.spec, offset, settings, self._advance)

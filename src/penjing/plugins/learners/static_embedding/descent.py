@@ -60,12 +60,12 @@ class Data:
     rows: csr_array
     """(n, V) float32."""
     target: NDArray
-    weight: NDArray | None
-    """(n,) how much each row counts; None where all count alike."""
     held_out: csr_array
     """(m, V) float32; m may be 0."""
     held_out_target: NDArray
     spec: Spec
+    weight: NDArray | None = None
+    """(n,) how much each row counts; None where all count alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def _held_apart(engine: Any, examples: Examples, validation: Examples, spec: Spe
         held_out = vstack([held_out, rows[apart]], format="csr")
         held_out_target = np.concatenate([held_out_target, target[apart]])
         rows, target, weight = rows[~apart], target[~apart], None if weight is None else weight[~apart]
-    return Data(rows, target, weight, held_out, held_out_target, spec)
+    return Data(rows, target, held_out, held_out_target, spec, weight)
 
 
 def _designs(engine: Any, examples: Examples) -> Iterator[csr_array]:

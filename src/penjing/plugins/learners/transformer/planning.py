@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from penjing.core import plugins
 from penjing.core.errors import PlanError
 from penjing.core.machine import Machine
+from penjing.core.probe import probed
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import models, script
 from penjing.plugins.learners.transformer.options import Options
@@ -144,13 +144,3 @@ def _activations(options: Options, described: dict[str, Any], tokens_a_row: floa
     longest = min(float(options.max_tokens), 2 * tokens_a_row)
     attention = 5 * described.get("num_attention_heads", 12) * longest / hidden
     return int(options.batch_size * longest * hidden * layers * (34 + attention))
-
-
-def probed(size: int = 1024, repeats: int = 3) -> float:
-    """Return the multiply-adds x 2 a second of a float32 matrix product, right now, in numpy. Takes some hundredths of a second."""
-    a = np.ones((size, size), np.float32)
-    a @ a
-    started = time.perf_counter()
-    for _ in range(repeats):
-        a @ a
-    return 2 * size**3 * repeats / (time.perf_counter() - started)
