@@ -31,6 +31,7 @@ class Rows(Sequence[Row]):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: tuple[int, list[Row]] = (-1, [])
+        self._narrow: dict[str, list[Row]] = {}
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -69,6 +70,12 @@ class Rows(Sequence[Row]):
                 for batch in file.iter_batches(size):
                     yield batch.to_pylist()
 
+    def only(self, column: str) -> list[Row]:
+        """Return all rows with nothing in them but `column`, held in memory from then on: what they are judged by, again and again."""
+        if column not in self._narrow:
+            self._narrow[column] = pq.read_table(self._path, columns=[column]).to_pylist()
+        return self._narrow[column]
+
     def _at(self, places: range) -> list[Row]:
         """Return the rows at `places`, which rise or fall; the row group read last is kept, since slices follow each other."""
         found: list[Row] = []
@@ -83,6 +90,11 @@ class Rows(Sequence[Row]):
     def _covers(self, place: int) -> bool:
         group, _ = self._held
         return group >= 0 and self._starts[group] <= place < self._starts[group + 1]
+
+
+def answers(rows: Sequence[Row], task: Task) -> Sequence[Row]:
+    """Return `rows` as they are judged by: of those on the disk the target alone."""
+    return rows.only(task.target) if isinstance(rows, Rows) else rows
 
 
 @dataclass(frozen=True, slots=True)

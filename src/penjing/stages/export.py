@@ -15,7 +15,7 @@ from penjing.core.difference import first_difference
 from penjing.core.files import read_json, write_json
 from penjing.core.handover import compared, rows_of
 from penjing.core.protocols import Progress
-from penjing.core.snapshot import Snapshot
+from penjing.core.snapshot import Snapshot, answers
 from penjing.core.tier import Tier, describe, unpacked
 from penjing.core.types import Batch, NDArray
 
@@ -43,7 +43,7 @@ def difference(learnt: Path, data: Snapshot, folder: Path) -> str | None:
 def credit(folder: Path, data: Snapshot) -> NDArray:
     """Return (B,) how right the tier exported into `folder` is on the validation rows."""
     outputs: Batch = {next(iter(data.task.outputs)): asked.kept(folder, read_json(folder / "tier.json")["name"])}
-    return data.task.credit(outputs, data.rows("validation"))
+    return data.task.credit(outputs, answers(data.rows("validation"), data.task))
 
 
 def _opened(learnt: Path) -> Tier:
@@ -56,6 +56,7 @@ def _opened(learnt: Path) -> Tier:
 def _validate(tier: Tier, data: Snapshot, folder: Path, progress: Progress) -> None:
     """Ask the tier and its exits the validation rows, once for all that is chosen by them."""
     rows = data.rows("validation")
+    judged = answers(rows, data.task)
     scores: dict[str, list[Mapping[str, object]]] = {}
     for member in tier.members():
         progress.start(f"validate {member.name}", len(rows))
@@ -63,5 +64,5 @@ def _validate(tier: Tier, data: Snapshot, folder: Path, progress: Progress) -> N
         progress.finish()
         asked.keep(folder, member.name, said_BW)
         outputs: Batch = {next(iter(data.task.outputs)): said_BW}
-        scores[member.name] = [asdict(m) for m in data.task.score(data.task.decode(outputs, rows), rows)] if rows else []
+        scores[member.name] = [asdict(m) for m in data.task.score(data.task.decode(outputs, judged), judged)] if rows else []
     write_json(folder / "measured" / "validation.json", scores)

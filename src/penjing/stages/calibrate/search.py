@@ -17,7 +17,7 @@ import numpy as np
 from penjing.core import asked, notice
 from penjing.core.cascade import NAME, Cascade, Step, output_of
 from penjing.core.protocols import Progress
-from penjing.core.snapshot import Snapshot
+from penjing.core.snapshot import Snapshot, answers
 from penjing.core.tier import Tier
 from penjing.core.types import NDArray, Row
 from penjing.stages.calibrate.certificate import Keep, Promise, certified
@@ -66,7 +66,7 @@ class Search:
         names = sorted(members, key=lambda name: self.work[name])
         self.tiers = {name: members[name][0] for name in names}
         said = {name: asked.kept(members[name][1], name) for name in names}
-        self.target = data.task.target_of(self.rows["validation"]) if self.rows["validation"] else np.zeros(0, np.int64)
+        self.target = data.task.target_of(answers(self.rows["validation"], data.task)) if self.rows["validation"] else np.zeros(0, np.int64)
         self.blends = Blends(said, self.target, self.spec.link)
         self.calibration: dict[str, NDArray] = {}
 
@@ -131,7 +131,7 @@ class Search:
         return self.blends.of(self.reference)[0].apply({name: self._asked(name) for name in self.reference})
 
     def _credit(self, logits_BW: NDArray) -> NDArray:
-        return self.task.credit({self.output: logits_BW}, self.rows["validation"])
+        return self.task.credit({self.output: logits_BW}, answers(self.rows["validation"], self.task))
 
     def _work_of(self, tiers: Sequence[str]) -> float:
         """Return the multiplications a row that all of `tiers` take, where an early exit's are part of what goes on from it."""
@@ -172,7 +172,8 @@ class Search:
     def _loss(self, ours: NDArray, theirs: NDArray, promise: Promise, rows: Sequence[Row]) -> NDArray:
         if promise.keep == "agreement":
             return 1 - self.task.agreement({self.output: ours}, {self.output: theirs})
-        return self.task.credit({self.output: theirs}, rows) - self.task.credit({self.output: ours}, rows)
+        judged = answers(rows, self.task)
+        return self.task.credit({self.output: theirs}, judged) - self.task.credit({self.output: ours}, judged)
 
     def _expected(self, order: tuple[str, ...], reference: tuple[str, ...], setting: list[NDArray], promise: Promise) -> float:
         """Return the work a validation row takes under `setting`; infinite where the promise is broken there."""

@@ -21,7 +21,7 @@ from penjing.core.cascade import Cascade, Predictors, output_of
 from penjing.core.errors import DataError, RunFailed
 from penjing.core.files import read_json, write_json
 from penjing.core.protocols import Check, Predictor, Progress, Subject, Task
-from penjing.core.snapshot import Snapshot
+from penjing.core.snapshot import Snapshot, answers
 from penjing.core.tier import Tier
 from penjing.core.types import Batch, Measurement, NDArray, Row
 from penjing.stages.evaluate import prices
@@ -57,7 +57,7 @@ def evaluate(
     evaluation = _Evaluation(data, learnt, exported, calibrated, progress)
     serves = evaluation.predictors.of(serves)["name"]
     board = [evaluation.entry(name) for name in evaluation.names]
-    credit = {name: data.task.credit({evaluation.output: evaluation.answers[name]}, evaluation.rows) for name in evaluation.names}
+    credit = {name: data.task.credit({evaluation.output: evaluation.answers[name]}, evaluation.judged) for name in evaluation.names}
     steps = prices.steps(board, credit, price, "+".join(evaluation.calibration["reference"]))
     promised = evaluation.promised(board)
     described = read_json(data.folder / "data.json")
@@ -93,6 +93,7 @@ class _Evaluation:
         self.data, self.task, self.learnt, self.calibrated, self.progress = data, data.task, learnt, calibrated, progress
         self.output, _ = output_of(data.task)
         self.rows = data.rows("test")
+        self.judged = answers(self.rows, self.task)
         if not self.rows:
             raise DataError("There are no test rows to measure on. Set data.test to a share of the rows or a file.")
         self.calibration: dict[str, Any] = read_json(calibrated / "calibration.json")
@@ -118,7 +119,7 @@ class _Evaluation:
         kind = "tier" if single else "cascade" if len(cascade.steps) > 1 else "reference"
         if kind == "cascade":
             self._compare(cascade)
-        measured = [asdict(m) for m in scored(self.task, {self.output: self.answers[name]}, self.rows)] + self._measured(cascade, wholes)
+        measured = [asdict(m) for m in scored(self.task, {self.output: self.answers[name]}, self.judged)] + self._measured(cascade, wholes)
         place = self.exported[wholes[0]] / "measured"
         return {
             "tier": name,
@@ -134,17 +135,17 @@ class _Evaluation:
     def promised(self, board: Sequence[Mapping[str, Any]]) -> Promised:
         rates = {entry["tier"]: report.figure(entry, "predictions_per_second") for entry in board}
         seconds = {name: 1 / rate["value"] for name, rate in rates.items() if rate and name in self.tiers}
-        return Promised(self.tiers, self.calibration, self.predictors, self.said, self.rows, seconds)
+        return Promised(self.tiers, self.calibration, self.predictors, self.said, self.judged, seconds)
 
     def reliability(self) -> dict[str, Any]:
-        found = {name: reliability(self.cascades[name], self.said[name], self.rows) for name in self.tiers}
+        found = {name: reliability(self.cascades[name], self.said[name], self.judged) for name in self.tiers}
         return {name: told for name, told in found.items() if told}
 
     def confusion(self, name: str) -> dict[str, Any] | None:
-        return confusion(self.task, self.task.decode({self.output: self.answers[name]}, self.rows), self.rows)
+        return confusion(self.task, self.task.decode({self.output: self.answers[name]}, self.judged), self.judged)
 
     def baseline(self) -> list[dict[str, Any]]:
-        return [asdict(m) for m in plugins.load("checks", "baseline")(self._subject(), self.data.rows("train"))]
+        return [asdict(m) for m in plugins.load("checks", "baseline")(self._subject(), answers(self.data.rows("train"), self.task))]
 
     def leaks(self) -> list[dict[str, Any]]:
         def seen() -> Iterator[Sequence[Row]]:
