@@ -18,7 +18,7 @@ TIERS = "tiers=[pixel-linear, {learner: backbone, model: efficientnet-lite0, tun
 def main() -> None:
     data("fashion", str(WORK), *sys.argv[1:])
     folder, run = WORK / "fashion", WORK / "runs" / "fashion"
-    penjing("run", folder, "--target", "label", "--run", run, "--set", TIERS)
+    penjing("run", folder, "--run", run, "--set", TIERS)
     image = next((folder / "test" / "ankle-boot").iterdir())
     with served(run / "package") as url:
         ask(url, image.read_bytes(), "image/png", f"-H 'Content-Type: image/png' --data-binary @{shlex.quote(str(image))}")
