@@ -39,6 +39,10 @@ def changed(images: NDArray, target: NDArray, epoch: int = 0, seed: int = 0, row
     return found, mixed
 
 
+def test_every_key_is_tried_below() -> None:
+    assert set(EVERYTHING) == set(AugmentConfig.model_fields)
+
+
 def test_with_everything_off_nothing_changes(images: NDArray, target: NDArray) -> None:
     found, mixed = changed(images, target)
     assert np.array_equal(found, images)

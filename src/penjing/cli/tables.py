@@ -46,7 +46,7 @@ def _standings(report: Mapping[str, Any]) -> Table:
     shown = {name: column for name, column in _COLUMNS.items() if any(figure(entry, name) for entry in entries)}
     title = f"{report['task']} of {report['target']!r}, {entries[0]['measurements'][0]['n']:,} test rows; in brackets 95 % intervals"
     table = Table(**_STYLE, title=escape(title))
-    table.add_column("tier", overflow="fold", max_width=26)
+    table.add_column("tier", overflow="fold", max_width=32)
     for name in [*(q.replace("_", "-") for q in quality), *(title for title, _ in shown.values()), "learnt in s"]:
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:

@@ -22,7 +22,7 @@ from penjing.plugins.learners.image_network import options as settings
 from penjing.training.net_learner import NetLearner
 
 _LEARNING = {"f32": 0.25, "bf16": 0.35}
-"""Multiply-adds a second of a training step, as a share of what the float32 probe reaches. Measured on two busy cores."""
+"""Multiply-adds a second of a training step, as a share of what the float32 probe reaches. Read on two busy cores, so rather too little."""
 _DECODE_SECONDS = 3e-3
 """A photo, on one core."""
 _START_SECONDS, _EXPORT_SECONDS = 5.0, {"openvino-runtime": 3.0, "onnx-runtime": 10.0, "torch-runtime": 1.0}
