@@ -131,6 +131,19 @@ def test_moving_the_images_afterwards_changes_nothing(tmp_path: Path) -> None:
     assert len(opened(first.folder / "package", signer()).predictor.predict(rows[:4])) == 4
 
 
+def test_an_image_that_a_table_names_and_that_changes_is_learnt_from_anew(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "bars", count=15)
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.png"))]
+    (folder / "table.csv").write_text("picture,kind\n" + "".join(f"{name},{name.split('/')[0]}\n" for name in names))
+    config = read_config(None, (), {"data": {"source": str(folder / "table.csv"), "target": "kind"}, "tiers": ["pixel-linear"]})
+    first, same = (run(config, tmp_path / "run", signer(), until="prepare").made["prepare"] for _ in range(2))
+    assert same.reused
+    Image.new("RGB", (24, 24), (1, 2, 3)).save(folder / names[0])
+    again = run(config, tmp_path / "run", signer(), until="prepare").made["prepare"]
+    assert not again.reused
+    assert again.model != first.model
+
+
 def test_images_of_one_patient_stay_in_one_split(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "scans", count=40)
     lines = ["file_name,finding,patient"]

@@ -231,7 +231,9 @@ class Learner(Protocol):
 
 
 class Source(Protocol):
-    """Reads one format of the user's data, row by row, in bounded memory. One that knows what is to be predicted may say so (`target`)."""
+    """Reads one format of the user's data, row by row, in bounded memory. One that knows what is to be predicted may say so
+    (`target`), and one whose rows name files that lie elsewhere (`names_files`).
+    """
 
     @classmethod
     def matches(cls, path: Path) -> int:

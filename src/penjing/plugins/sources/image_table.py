@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +31,9 @@ _FEW = 20
 
 
 class ImageTable:
+    names_files: ClassVar[bool] = True
+    """What is learnt from lies in files that the table names: they are digested with it."""
+
     @classmethod
     def matches(cls, path: Path) -> int:
         """See the protocol. Looks at the first rows: 2 where they hold images or the names of files that are there, else 0."""

@@ -45,9 +45,12 @@ def sources_digest(config: DataConfig) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in named:
         path = Path(name)
-        source_of(path)
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        found |= {f"{name}/{p.relative_to(path)}" if p != path else name: sha256(p) for p in files}
+        source = source_of(path)
+        files = {path} if path.is_file() else {p for p in path.rglob("*") if p.is_file()}
+        if path.is_file() and getattr(source, "names_files", False):
+            chunks = (chunk for split in (source.splits(path) or [""]) for chunk in source.read(path, split, config.encoding))
+            files |= {value for chunk in chunks for row in chunk for value in row.values() if isinstance(value, Path)}
+        found |= {str(p): sha256(p) for p in sorted(files)}
     return found
 
 
