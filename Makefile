@@ -14,7 +14,7 @@ quickstart: $(VENV)/.quickstart  ## learn, sign and serve a classifier of real d
 	@$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.dev lint  ## lint, types, import contracts and the quick tests
-	@$(BIN)/python -m pytest -m "not journey"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not journey" -n auto --dist worksteal
 
 journeys: $(VENV)/.dev  ## the long tests: real data, kills, fresh environments
 	@$(BIN)/python -m pytest -m journey

@@ -15,7 +15,7 @@ import pytest
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).parents[2]
 CONFIG = """
-data: {source: topics.csv, target: topic, text: [text], test: 0.2, calibration: 0.25, unlabelled: more.csv}
+data: {source: topics.csv, target: topic, columns: [text], test: 0.2, calibration: 0.25, unlabelled: more.csv}
 tiers:
   - {learner: static-embedding, name: static, epochs: 5}
   - linear
