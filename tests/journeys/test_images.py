@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1500)]
-TIERS = "tiers=[pixel-linear, {learner: image-network, epochs: 8, size: 32}, {learner: backbone, tune: frozen, size: 64}]"
+TIERS = "tiers=[pixel-linear, {learner: image-network, epochs: 8, size: 32, augment: {flip: false}}, {learner: backbone, tune: frozen, size: 64}]"
 PER_PATIENT = 6
 
 

@@ -176,3 +176,10 @@ def test_a_plan_refuses_what_cannot_be_and_rises_with_the_work(monkeypatch: pyte
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
     with pytest.raises(MissingLibrary, match=r"penjing\[train\]"):
         ImageNetwork.plan(options(), [], ["image"], outputs, Machine.here(), 10)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(100, 16), (3000, 30), (100_000, 64)])
+def test_few_rows_are_learnt_in_smaller_steps_unless_said_otherwise(count: int, rows: int) -> None:
+    options = plugins.options("learners", "image-network")
+    assert options().batch_for(count) == rows
+    assert options(batch_size=128).batch_for(count) == 128

@@ -57,7 +57,7 @@ class ImageNetwork(NetLearner):
         probe = probed()
         seconds = _START_SECONDS + _EXPORT_SECONDS[options.runtime] + count * _DECODE_SECONDS / machine.cores
         seconds += options.epochs * 6 * multiplied * count / (probe * _LEARNING[precision])
-        values = options.batch_size * options.size**2 * options.channels
+        values = options.batch_for(count) * options.size**2 * options.channels
         memory, disk = _LIBRARIES_BYTES + 16 * parameters + _KEPT_A_VALUE * values, 20 * parameters + 3 * count * options.size**2
         why = f"{parameters / 1e6:.1f} M parameters, {options.size} x {options.size} pixels, {precision}, at {probe / 1e9:.0f} GFLOP/s measured now"
         return Estimate(round(seconds, 1), int(memory), int(disk), why)

@@ -25,7 +25,8 @@ def learnt(options: Options, spec: Spec, examples: Examples, validation: Example
     net.set_head(np.zeros(net.head.weight.shape), prior(np.asarray(examples.target), spec))
     net.to(memory_format=torch.channels_last)  # as the pixels come, and twice as fast
     precision = chosen(options.precision)
-    schedule = NetSchedule(options.epochs, options.learning_rate, options.batch_size, options.weight_decay, precision, fitting.seed, options.patience)
+    batch = options.batch_for(len(examples))
+    schedule = NetSchedule(options.epochs, options.learning_rate, batch, options.weight_decay, precision, fitting.seed, options.patience)
     fingerprint = digest([options.channels, options.stages, options.augment.model_dump()])
     learn_net(net, spec, examples, validation, schedule, fitting, fingerprint, Augmentation(options.augment, fitting.seed))
     net.to(memory_format=torch.contiguous_format)
