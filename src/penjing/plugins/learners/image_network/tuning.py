@@ -22,7 +22,7 @@ def learnt(options: Options, spec: Spec, examples: Examples, validation: Example
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitting.seed)
         net = Convolutions(spec.width, options.channels, options.stages)
-    net.set_head(np.zeros(net.head.weight.shape), prior(np.asarray(examples.target), spec))
+    net.set_head(np.zeros(net.head.weight.shape), prior(np.asarray(examples.target), spec, examples.weight))
     net.to(memory_format=torch.channels_last)  # as the pixels come, and twice as fast
     precision = chosen(options.precision)
     batch = options.batch_for(len(examples))
