@@ -265,3 +265,16 @@ def test_confidences_that_say_nothing_are_noticed_by_the_name_of_the_tier(world:
     notices = population.search(VALIDATION, CALIBRATION).notices()
     assert any("The confidence of cheap is not shown to tell" in sentence for sentence in notices)
     assert not any("The confidence of dear" in sentence for sentence in notices)
+
+
+def test_confidences_that_are_calibrated_in_steps_are_compared_by_the_same_steps(world: Make) -> None:
+    population = world(count=12_000, shallow=(1.5, 1.0))
+    said = population.said["shallow"]
+    said[:] = np.where(said > 1.5, 1.5 + (said - 1.5) * 9, said * 0.2)
+    alarms = 0
+    for seed in range(20):
+        everyone = np.random.default_rng(seed).permutation(12_000)
+        search = population.search(everyone[:6000], everyone[6000:])
+        assert search.blends.of(search.reference)[0].method == "isotonic"
+        alarms += bool([sentence for sentence in search.notices() if sentence.startswith("Unlike")])
+    assert alarms == 0

@@ -108,7 +108,8 @@ class Search:
         """Return what is strange about the rows or the confidences, in sentences."""
         if len(self.target) < FEW:
             return []
-        validation = self.blends.of(self.reference)[1]
+        # The same blend for both: blends that are fitted without a part of the rows have other steps, and so other confidences.
+        validation = self.blends.of(self.reference)[0].apply(self.blends.said)
         found = notice.unlike(self.task, "validation", validation, "calibration", self.of_calibration())
         for name in self.blends.said:
             logits = self.blends.of((name,))[1]
