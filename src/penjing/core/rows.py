@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ WEIGHT = "penjing_weight"
 """Name of the column that says how much a training row counts, where rows do not all count alike."""
 NATURAL = 0.01
 """Share of repeated rows from which they are taken to be different cases that happen to be alike, where a kind of input allows that."""
+
+
+def blank(value: Any) -> bool:
+    """Return whether `value` says nothing: missing, no number, or a text without a character to see. An empty list is an answer ("none of them")."""
+    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
 
 
 def identity(row: Row, columns: Sequence[str]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from penjing.core import plugins
 from penjing.core.errors import DataError, nearest
 from penjing.core.protocols import Found
+from penjing.core.rows import blank
 from penjing.core.tasks import TaskConfig, options_of
 from penjing.core.types import Row
 
@@ -54,9 +55,9 @@ def reading(asked: TaskConfig | None, given: Sequence[str] | None, rows: Sequenc
     given: columns that the user named; free: columns that may be read. Raises DataError where nothing suits.
     """
     sample, wanted = spread(rows), list(given or free)
-    if all(_blank(row.get(name)) for row in rows for name in wanted):
+    if all(blank(row.get(name)) for row in rows for name in wanted):
         raise DataError(f"{source}: {', '.join(map(repr, wanted)) or 'what is left'} is empty in every row. Name other columns with --column COLUMN.")
-    values = typed([value for row in rows if not _blank(value := row.get(target))])
+    values = typed([value for row in rows if not blank(value := row.get(target))])
     name, options = (asked.name, asked.options) if asked is not None else (None, {})
     tasks = {name: plugins.load("tasks", name)} if name else {n: plugins.load("tasks", n) for n in plugins.names("tasks") if _has(n, options)}
     if not tasks:
@@ -98,7 +99,3 @@ def spread(values: Sequence[V]) -> Sequence[V]:
     if len(values) <= SAMPLE:
         return values
     return [values[i] for i in sorted(random.Random(0).sample(range(len(values)), SAMPLE))]  # noqa: S311 - nothing secret
-
-
-def _blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip()) or value != value  # noqa: PLR0124 - not a number
