@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
+from penjing.core.allowance import Allowance
 from penjing.core.config import Section
+from penjing.core.curve import Tell, nobody
 from penjing.core.examples import Examples
 from penjing.core.machine import Machine
 from penjing.core.types import Batch, Estimate, Measurement, NDArray, Prediction, Row, Spec
+from penjing.core.workers import Alone, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,14 @@ class Fitting:
     """A folder for arrays that can be computed again, named by their content."""
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What stands in each column of each array, where the processor can say."""
+    unlabelled: Examples | None = None
+    """Encoded rows without answers, where the user gave some; their targets mean nothing."""
+    allowance: Allowance = field(default_factory=Allowance)
+    """What learning may still spend; a learner that is past it stops with the best it has."""
+    tell: Tell = nobody
+    """Is told how learning goes."""
+    workers: Workers = field(default_factory=Alone)
+    """Who learns together."""
 
 
 class Learner(Protocol):
