@@ -80,6 +80,13 @@ def token_ids(batch: Batch) -> Ragged:
     return ids
 
 
+def filled(ids: Ragged, pad: int) -> Ragged:
+    """Return `ids` with one `pad` in each sequence that has no token, as `rectangle` reads it."""
+    if len(ids) == 0 or ids.lengths.min() > 0:
+        return ids
+    return Ragged.of([part if len(part) else [pad] for part in (ids[i] for i in range(len(ids)))], ids.values.dtype)
+
+
 def rectangle(ids: Ragged, pad: int) -> tuple[NDArray, NDArray]:
     """Return (R, T) int64 ids filled up with `pad`, and the (R, T) int64 mask that is 1 on real tokens.
 

@@ -19,6 +19,8 @@ Prediction = dict[str, Any]
 """What the user gets back for one row."""
 Link = Literal["softmax", "sigmoid", "identity"]
 """How logits become answers; the canonical loss of a generalised linear model follows from it."""
+FORMULA_SECONDS, FORMULA_MEMORY = 3.0, 1.6
+"""How far off a formula that has seen nothing of the rows' learning may be, as a factor: other machines, busy neighbours, early stopping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,15 @@ class Ragged:
 
     def take(self, indices: NDArray) -> Ragged:
         """Return the sequences at `indices`, in that order."""
-        lengths = self.lengths[indices]
         offsets = np.zeros(len(indices) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        where = np.repeat(self.offsets[:-1][indices] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Ragged(self.values[where], offsets)
+        np.cumsum(self.lengths[indices], out=offsets[1:])
+        return Ragged(self.values[self.places(indices)], offsets)
+
+    def places(self, indices: NDArray) -> NDArray:
+        """Return where the values of the sequences at `indices` stand, in that order."""
+        lengths = self.lengths[indices]
+        before = np.cumsum(lengths) - lengths
+        return np.repeat(self.offsets[:-1][indices] - before, lengths) + np.arange(lengths.sum())
 
     def padded(self, fill: int | float = 0) -> tuple[NDArray, NDArray]:
         """Return (B, longest) values filled up with `fill`, and a boolean mask of the same shape that is true on real values."""
@@ -123,10 +129,31 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a step is expected to cost, before anything is spent."""
+    """What a step is expected to cost, before anything is spent. Times are of learning and exporting, memory is of the whole process at its peak."""
 
     seconds: float
     memory_bytes: int
     disk_bytes: int
     why: str = ""
     """How it was arrived at, in a few words."""
+    seconds_low: float | None = None
+    """Ends of the range that the seconds are expected in; where not given, a factor of FORMULA_SECONDS either way, as of a formula alone."""
+    seconds_high: float | None = None
+    memory_low: int | None = None
+    """The same of the memory; FORMULA_MEMORY where not given."""
+    memory_high: int | None = None
+    watts: float | None = None
+    """What is drawn meanwhile, where it was seen."""
+    probed: bool = False
+    """Whether it rests on a trial with some of the rows, and not on a formula alone."""
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "seconds_low": self.seconds / FORMULA_SECONDS,
+            "seconds_high": self.seconds * FORMULA_SECONDS,
+            "memory_low": int(self.memory_bytes / FORMULA_MEMORY),
+            "memory_high": int(self.memory_bytes * FORMULA_MEMORY),
+        }
+        for name, value in ranges.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)

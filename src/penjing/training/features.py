@@ -3,7 +3,7 @@
 A killed run goes on from the blocks it has, and the next tier over the same encoder finds them all. The states at several depths are
 collected in the same reading.
 
-Shapes: N rows, T tokens, H hidden units, K depths and the end.
+Shapes: N rows, T tokens of all texts of a piece, H hidden units, K depths and the end.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from penjing.core.batching import run_in_rectangles
+from penjing.core.batching import filled
 from penjing.core.files import written
 from penjing.core.types import NDArray, Ragged
+from penjing.training.batches import pieces
 from penjing.training.encoder import Encoder
-from penjing.training.precision import products
-from penjing.training.segments import Part, pooled
+from penjing.training.packed import Packed, Padded, pooled, reader
 
 _BLOCK = 512
-"""Rows a file: some ten seconds of work with a small encoder, and enough to sort by length with little padding."""
+"""Rows a file: some seconds of work with a small encoder."""
+TOKENS = 4096
+"""Of a piece, where nothing is kept for a way back: enough for products to be quick, few enough to stay in the last cache."""
 
 
 def features(
@@ -32,16 +33,18 @@ def features(
 ) -> list[NDArray]:
     """Return the means over tokens of the hidden states, (N, H) float32 each: after each of the `depths` (in layers), then at the end.
 
-    model: a digest of the encoder's weights; precision: "f32" or "bf16"; advance: told of rows as they are done.
+    model: a digest of the encoder's weights; precision: "f32" or "bf16"; advance: told of rows as they are done. Depths are of bodies that
+    can be cut (`segments.check_cuts`).
     """
     cache.mkdir(parents=True, exist_ok=True)
+    ids, way = filled(ids, encoder.pad), reader(encoder.body, precision)
     names = [*(f"{model} depth {depth}" for depth in depths), model]
     blocks = [np.zeros((0, len(names), encoder.head.in_features), np.float32)]
     for start in range(0, len(ids), _BLOCK):
         block = ids.take(np.arange(start, min(start + _BLOCK, len(ids))))
-        paths = [cache / f"features-{_name(block, precision, name)}.npy" for name in names]
+        paths = [cache / f"features-{named(block, precision, name)}.npy" for name in names]
         if not all(path.exists() for path in paths):
-            for path, found_NH in zip(paths, _computed(encoder, block, precision, depths).swapaxes(0, 1), strict=True):
+            for path, found_NH in zip(paths, _computed(way, block, encoder.head.in_features, depths).swapaxes(0, 1), strict=True):
                 with written(path) as partial, partial.open("wb") as file:
                     np.save(file, found_NH)
         blocks.append(np.stack([np.load(path, allow_pickle=False) for path in paths], axis=1))
@@ -49,29 +52,20 @@ def features(
     return list(np.concatenate(blocks).swapaxes(0, 1))
 
 
-def _computed(encoder: Encoder, ids: Ragged, precision: str, depths: Sequence[int]) -> NDArray:
-    """Return (N, K, H) float32."""
-
-    def means(ids_NT: NDArray, mask_NT: NDArray) -> NDArray:
-        with torch.inference_mode(), products(precision):
-            found = _at_depths(encoder, torch.from_numpy(ids_NT), torch.from_numpy(mask_NT), depths)
-            result: NDArray = torch.cat(found, dim=1).numpy()
-        return result
-
-    hidden = encoder.head.in_features
-    return run_in_rectangles(ids, (len(depths) + 1) * hidden, encoder.pad, means).reshape(len(ids), -1, hidden)
-
-
-def _at_depths(encoder: Encoder, ids_NT: Any, mask_NT: Any, depths: Sequence[int]) -> list[Any]:
-    if not depths:
-        return [encoder.pooled(ids_NT, mask_NT)]
-    layers = len(encoder.body.encoder.layer)
-    states = Part(encoder.body, 0, layers, None).hidden(ids_NT, mask_NT)
-    return [pooled(state, mask_NT) for depth, state in enumerate(states) if depth in (*depths, layers)]
-
-
-def _name(ids: Ragged, precision: str, model: str) -> str:
-    name = hashlib.sha256(f"{model} {precision} {torch.__version__}".encode())
+def named(ids: Ragged, precision: str, model: str) -> str:
+    """Return a name for what the encoder of the digest `model` makes of `ids`."""
+    name = hashlib.sha256(f"{model} {precision} packed {torch.__version__}".encode())
     name.update(np.ascontiguousarray(ids.lengths).tobytes())
     name.update(np.ascontiguousarray(ids.values).tobytes())
     return name.hexdigest()[:32]
+
+
+def _computed(way: Packed | Padded, ids: Ragged, hidden: int, depths: Sequence[int]) -> NDArray:
+    """Return (N, K, H) float32."""
+    found_NKH = np.empty((len(ids), len(depths) + 1, hidden), np.float32)
+    for rows in pieces(ids.lengths, TOKENS):
+        piece = ids.take(rows)
+        with torch.inference_mode():
+            for k, state_TH in enumerate(way.at_depths(piece, depths)):
+                found_NKH[rows, k] = pooled(state_TH, piece.lengths).numpy()
+    return found_NKH

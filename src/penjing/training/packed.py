@@ -9,7 +9,8 @@ Shapes: N tokens of B texts, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from penjing.core.batching import rectangle
 from penjing.core.types import NDArray, Ragged
+from penjing.training.adapters import extra, plain, product, separate
 from penjing.training.attention import Attention, Rectangle, rectangles
 from penjing.training.precision import products
 
@@ -35,12 +37,19 @@ class Packed:
         """precision: "f32" or "bf16"; dropout: share left out of what embeddings and layers give, and of attention's weights, in training."""
         self.body, self.causal, self.dropout, self.checkpointing = body, causal, dropout, checkpointing
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.layers = len(body.encoder.layer)
+        self.layers, self.hidden = len(body.encoder.layer), int(body.config.hidden_size)
         self.heads: int = body.config.num_attention_heads
 
     def __call__(self, ids: Ragged) -> Any:
         """Return the last hidden states (N, H)."""
         return self.through(self.embedded(ids), ids.lengths)
+
+    def at_depths(self, ids: Ragged, depths: Sequence[int]) -> list[Any]:
+        """Return the states (N, H) after each of the `depths`, rising, and at the end."""
+        states, ends = [self.embedded(ids)], [0, *depths, self.layers]
+        for start, end in pairwise(ends):
+            states.append(self.through(states[-1], ids.lengths, start, end))
+        return states[1:]
 
     def embedded(self, ids: Ragged) -> Any:
         """Return what enters the first layer, (N, H) in the format of products."""
@@ -54,7 +63,7 @@ class Packed:
         state_NH = _normed(parts.LayerNorm, state_NH).to(self.dtype)
         state_NH = self._dropped(state_NH, self._chance())
         project = getattr(self.body, "embeddings_project", None)
-        return state_NH if project is None else _multiplied(project, state_NH)
+        return state_NH if project is None else product(project, state_NH, self.dtype)
 
     def through(self, state_NH: Any, lengths: NDArray, start: int = 0, end: int | None = None) -> Any:
         """Return the states (N, H) after the layers `start` + 1 to `end`."""
@@ -70,16 +79,22 @@ class Packed:
     def _layer(self, layer: Any, state_NH: Any, layout: list[Rectangle], seed: int | None) -> Any:
         chance, attention = None if seed is None else np.random.Generator(np.random.SFC64(seed)), layer.attention
         mixed_NH = Attention.apply(self._qkv(attention.self, state_NH), layout, self.heads, self._leaves_out(chance))
-        mixed_NH = self._dropped(_multiplied(attention.output.dense, mixed_NH), chance)
+        mixed_NH = self._dropped(product(attention.output.dense, mixed_NH, self.dtype), chance)
         state_NH = _normed(attention.output.LayerNorm, mixed_NH + state_NH)
-        inner = layer.intermediate.intermediate_act_fn(_multiplied(layer.intermediate.dense, state_NH))
-        return _normed(layer.output.LayerNorm, self._dropped(_multiplied(layer.output.dense, inner), chance) + state_NH)
+        inner = layer.intermediate.intermediate_act_fn(product(layer.intermediate.dense, state_NH, self.dtype))
+        return _normed(layer.output.LayerNorm, self._dropped(product(layer.output.dense, inner, self.dtype), chance) + state_NH)
 
     def _qkv(self, part: Any, state_NH: Any) -> Any:
         linear = [part.query, part.key, part.value]
-        weight = torch.cat([one.weight for one in linear]).to(self.dtype)
-        bias = None if part.query.bias is None else torch.cat([one.bias for one in linear]).to(self.dtype)
-        return functional.linear(state_NH, weight, bias)
+        if not all(separate(one) for one in linear):
+            return torch.cat([product(one, state_NH, self.dtype) for one in linear], dim=1)
+        weight = torch.cat([plain(one).weight for one in linear]).to(self.dtype)
+        bias = None if plain(part.query).bias is None else torch.cat([plain(one).bias for one in linear]).to(self.dtype)
+        found_N3H = functional.linear(state_NH, weight, bias)
+        added = [extra(one, state_NH, self.dtype) for one in linear]
+        if all(one is None for one in added):
+            return found_N3H
+        return found_N3H + torch.cat([torch.zeros_like(state_NH) if one is None else one for one in added], dim=1)
 
     def _seed(self) -> int | None:
         """Draw what decides the chances of a layer; None where there is none. The same when a layer is computed again on the way back."""
@@ -114,12 +129,20 @@ class Padded:
 
     def __call__(self, ids: Ragged) -> Any:
         """Return the last hidden states of the real tokens, (N, H)."""
+        return self._read(ids, ())[0]
+
+    def at_depths(self, ids: Ragged, depths: Sequence[int]) -> list[Any]:
+        """Return the same after each of the `depths`, and at the end."""
+        return self._read(ids, depths)
+
+    def _read(self, ids: Ragged, depths: Sequence[int]) -> list[Any]:
         pad = getattr(self.body.config, "pad_token_id", None)
         ids_BT, mask_BT = rectangle(ids, 0 if pad is None else int(pad))
         mask = torch.from_numpy(mask_BT)
         with products(self.precision):
-            state_BTH = self.body(input_ids=torch.from_numpy(ids_BT), attention_mask=mask).last_hidden_state
-        return state_BTH[mask.bool()]
+            told = self.body(input_ids=torch.from_numpy(ids_BT), attention_mask=mask, output_hidden_states=bool(depths))
+        found = [*(told.hidden_states[depth] for depth in depths), told.last_hidden_state]
+        return [state_BTH[mask.bool()] for state_BTH in found]
 
 
 def reader(body: Any, precision: str, causal: bool = False, dropout: float = 0.0, checkpointing: bool = False) -> Packed | Padded:
@@ -169,10 +192,6 @@ def _shaped(body: Any) -> bool:
 def _counts_from_padding(body: Any) -> bool:
     """Return whether the first position is numbered one after the padding id, as RoBERTa's is."""
     return getattr(body.embeddings.position_embeddings, "padding_idx", None) is not None
-
-
-def _multiplied(linear: Any, values: Any) -> Any:
-    return functional.linear(values, linear.weight.to(values.dtype), None if linear.bias is None else linear.bias.to(values.dtype))
 
 
 def _normed(norm: Any, values: Any) -> Any:

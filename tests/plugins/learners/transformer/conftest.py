@@ -12,7 +12,7 @@ import pytest
 
 from penjing.core import plugins
 from penjing.core.examples import Examples
-from penjing.core.protocols import Silent
+from penjing.core.protocols import Fitting, Silent
 from penjing.core.types import Link, Spec
 from penjing.plugins.learners.transformer.learner import Transformer
 from penjing.plugins.learners.transformer.options import Options
@@ -22,7 +22,7 @@ WORDS = ["works", "well", "pain", "no", "help", "relief", "very", "the", "doctor
 
 @dataclass
 class Run:
-    """A Fitting: what the learner gets from the pipeline."""
+    """What a Fitting is made of; its progress can be changed between two tries."""
 
     folder: Path
     seed: int = 1
@@ -36,6 +36,12 @@ class Run:
     def cache(self) -> Path:
         return self.folder / "cache"
 
+    @property
+    def fitting(self) -> Fitting:
+        """What the learner gets from the pipeline."""
+        self.checkpoints.mkdir(exist_ok=True)
+        return Fitting(self.seed, self.progress, self.checkpoints, self.cache)
+
 
 class Fit:
     """Learns from texts that say "good" or "bad"."""
@@ -44,7 +50,10 @@ class Fit:
         self.model = model
 
     def options(self, **options: Any) -> Options:
-        return Options(**{"model": str(self.model), "max_tokens": 32, "batch_size": 8, "learning_rate": 1e-3, "precision": "f32", **options})
+        descent = {"batch_size": 8, "learning_rate": 1e-3}
+        if options.get("tune", "frozen") == "frozen":
+            descent, options = {}, {name: value for name, value in options.items() if name != "epochs"}
+        return Options(**{"model": str(self.model), "max_tokens": 32, "precision": "f32", **descent, **options})
 
     def examples(self, count: int, seed: int, link: Link = "softmax") -> Examples:
         random = np.random.default_rng(seed)
@@ -56,7 +65,7 @@ class Fit:
 
     def __call__(self, run: Run, link: Link = "softmax", train: int = 60, validation: int = 20, **options: Any) -> Transformer:
         learner = Transformer.create(self.options(**options), {"logits": Spec(2, link)})
-        learner.fit(self.examples(train, 1, link), self.examples(validation, 2, link), run)
+        learner.fit(self.examples(train, 1, link), self.examples(validation, 2, link), run.fitting)
         return learner
 
 

@@ -89,10 +89,14 @@ def test_exits_are_taught_by_the_whole(deep: Any, new_run: NewRun, monkeypatch: 
     """With a head turned round, half of what an exit learns is the opposite of the truth: it ends up unsure of everything."""
     learner, inputs = deep(new_run(), exits=EXITS), deep.examples(60, 5).inputs
     sure = [np.abs(logits(engine, inputs)).mean() for engine in learner.exits.values()]
-    learn_head = tuning._learn_head
-    monkeypatch.setattr(
-        tuning, "_learn_head", lambda encoder, *rest: (learn_head(encoder, *rest), encoder.head.weight.data.neg_(), encoder.head.bias.data.neg_())
-    )
+    learn_head = tuning._Tuning.learn_head
+
+    def turned(this: Any, *rest: Any) -> Any:
+        found = learn_head(this, *rest)
+        this.encoder.set_head(-this.encoder.head.weight.detach().numpy(), -this.encoder.head.bias.detach().numpy())
+        return found
+
+    monkeypatch.setattr(tuning._Tuning, "learn_head", turned)
     unsure = [np.abs(logits(engine, inputs)).mean() for engine in deep(new_run(), exits=EXITS).exits.values()]
     assert max(unsure) < 0.2 * min(sure)
 
@@ -146,7 +150,7 @@ def test_shares_of_classes_are_learnt_as_classes_are(deep: Any, new_run: NewRun,
             for p in (train, validation)
         ]
         learner = Transformer.create(deep.options(tune=tune, epochs=2, exits=EXITS), {"logits": Spec(2, "softmax")})
-        learner.fit(*parts, new_run())
+        learner.fit(*parts, new_run().fitting)
         found.append([logits(engine, inputs) for engine in (*learner.exits.values(), learner)])
     classes, hard, soft = found
     for i in range(3):

@@ -20,8 +20,10 @@ from penjing.core.protocols import Silent
 from penjing.core.statistics import mean_loss
 from penjing.core.types import Link, NDArray, Spec
 from penjing.plugins.learners.transformer.learner import Transformer
-from penjing.training import features, loop
+from penjing.training import features, loop, texts
 from penjing.training.losses import scaled
+from penjing.training.packed import reader
+from penjing.training.texts import Texts
 
 Fit = Any
 NewRun = Callable[..., Any]
@@ -65,11 +67,11 @@ def test_it_learns_for_every_link(fit: Fit, new_run: NewRun, tune: str, link: Li
 
 def test_the_best_epoch_is_what_is_kept(fit: Fit, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    evaluated = loop.FineTuning._validated
-    monkeypatch.setattr(loop.FineTuning, "_validated", lambda self: seen.append(evaluated(self)) or seen[-1])
+    evaluated = Texts.validated
+    monkeypatch.setattr(Texts, "validated", lambda self: seen.append(evaluated(self)) or seen[-1])
     validation = fit.examples(20, 2)
     learner = fit(new_run(), tune="full", epochs=6, learning_rate=0.01)
-    losses = [loss for _, loss in seen]
+    losses = [found.loss for found in seen]
     assert min(losses) < losses[-1]
     kept = mean_loss(learner.run(validation.inputs)["logits"], validation.target, "softmax")
     assert kept <= min(losses) + 1e-6
@@ -83,24 +85,24 @@ def test_it_is_as_sure_as_the_rows_that_it_was_chosen_by_bear_out(fit: Fit, new_
         for part in (fit.examples(60, 1), fit.examples(60, 2))
     )
     learner = Transformer.create(fit.options(tune="full", epochs=4, learning_rate=3e-3), {"logits": Spec(2, "softmax")})
-    learner.fit(train, validation, new_run())
+    learner.fit(train, validation, new_run().fitting)
     scale, _ = scaled(np.asarray(learner.run(validation.inputs)["logits"], np.float64), np.zeros(2), validation.target, "softmax")
     assert scale == pytest.approx(1.0, rel=0.02)
 
 
 def test_an_epoch_that_is_right_more_often_is_not_lost_for_being_too_sure(fit: Fit, new_run: NewRun) -> None:
     learner = fit(new_run(), tune="full", epochs=1, learning_rate=0.003)
-    clean, run = fit.examples(200, 3), new_run()
+    clean = fit.examples(200, 3)
     validation = Examples(clean.inputs, np.where(np.random.default_rng(0).random(200) < 0.2, 1 - clean.target, clean.target))
-    tuning = loop.FineTuning(learner.encoder, validation, validation, loop.Schedule(1, 0.003, 8, "f32", 0), run.checkpoints, "x", run.progress)
+    trainee = Texts(learner.encoder, reader(learner.encoder.body, "f32"), validation, validation)
     head, logits = learner.encoder.head, np.asarray(learner.run(validation.inputs)["logits"])
     weight, bias = (part.detach().numpy() * 1.2 / logits.std() for part in (head.weight, head.bias))
     learner.encoder.set_head(weight, bias)
-    _, loss = tuning._validated()
+    loss = trainee.validated().loss
     learner.encoder.set_head(2 * weight, 2 * bias)
-    scale, louder = tuning._validated()
-    assert louder == pytest.approx(loss, rel=1e-3)
-    assert scale < 1
+    louder = trainee.validated()
+    assert louder.loss == pytest.approx(loss, rel=1e-3)
+    assert louder.scale < 1
 
 
 def test_a_head_that_fine_tuning_cannot_better_is_kept(fit: Fit, new_run: NewRun, tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from conftest import Fit, Run, Silent
-from penjing.training import loop
+from penjing.training import features, loop, texts
 class Killer(Silent):
     steps = 0
     def advance(self, done, note=""):
@@ -163,11 +165,12 @@ Fit(Path({str(fit.model)!r}))(Run(Path({str(run.folder)!r}), progress=Killer()),
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert (run.checkpoints / "state.safetensors").exists()
+    assert list(run.checkpoints.rglob("state*.safetensors"))
     assert weights(fit(run, tune="full"), tmp_path / "again") == weights(fit(new_run(), tune="full"), tmp_path / "whole")
 
 
-def test_no_checkpoint_is_a_pickle(fit: Fit, new_run: NewRun) -> None:
+def test_no_checkpoint_is_a_pickle(fit: Fit, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     run = new_run()
     fit(run, tune="full")
     files = [path for path in run.folder.rglob("*") if path.is_file()]
@@ -205,7 +208,7 @@ def test_progress_counts_examples(fit: Fit, new_run: NewRun) -> None:
     counter = Counter()
     fit(new_run(progress=counter), tune="full", epochs=2)
     assert counter.steps == [[80, 80], [120, 120]]
-    assert "epoch 2 of 2, loss" in counter.note
+    assert "epoch 2 of at most 2, loss" in counter.note
 
 
 def test_a_row_is_answered_alike_in_any_company(fit: Fit, new_run: NewRun) -> None:
@@ -255,7 +258,7 @@ def test_weights_that_the_config_names_and_the_folder_lacks_are_told(fit: Fit, n
 
 
 def test_a_diverging_run_says_what_to_change(fit: Fit, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "loss_of", lambda logits, target, link, weight=None: logits.sum() * float("nan"))
+    monkeypatch.setattr(texts, "losses_of", lambda logits, *rest: logits.sum(dim=1) * float("nan"))
     with pytest.raises(RunFailed, match="smaller learning_rate"):
         fit(new_run(), tune="full")
 

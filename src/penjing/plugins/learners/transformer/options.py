@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from penjing.core.config import Section
+from penjing.core.errors import ConfigError
 from penjing.plugins.learners.transformer import models
+from penjing.training.regime import Regime
+
+ADAPTERS = ("lora", "dora", "ia3")
+_ACTS = {
+    "layers": ("partial",),
+    "rank": ("lora", "dora"),
+    "alpha": ("lora", "dora"),
+    "targets": ADAPTERS,
+    "dropout": ("partial", "full", *ADAPTERS),
+    "mixup": ("partial", "full", *ADAPTERS),
+}
+"""Keys that act with some ways to tune alone; those of a descent act with all but frozen."""
 
 
-class Options(Section):
+class Options(Regime):
     """A Hugging Face encoder, mean-pooled, with a linear head."""
 
     model: str = "all-MiniLM-L6-v2"
     """The encoder: package:NAME, path:FOLDER, hf:REPO[@REVISION], or a bare name: a packaged model, a folder, or (with a "/") one of the hub."""
-    tune: Literal["frozen", "full"] = "frozen"
-    """What is learnt: the head alone over a frozen encoder, or the head first and then everything (LP-FT)."""
-    epochs: int = Field(default=3, ge=1, le=1000)
-    """Times that fine-tuning goes through the training rows; the best by validation loss, once calibrated, is kept. Only with tune: full."""
-    learning_rate: float = Field(default=1e-4, gt=0, le=1)
-    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. The default suits small encoders;
-    those of a hundred million parameters and more want 2e-5 to 5e-5. Only with tune: full."""
+    tune: Literal["frozen", "partial", "full", "lora", "dora", "ia3"] = "frozen"
+    """What is learnt. frozen: the head alone. All others begin with that head (LP-FT) and go on: full with everything; partial with the upper
+    layers, over states of the lower ones that are computed once; lora, dora and ia3 with adapters, which are folded into the weights."""
+    layers: int | None = Field(default=None, ge=1, le=1000)
+    """How many of the upper layers are tuned; left out: chosen by short trials on validation rows. Only with tune: partial."""
+    rank: int = Field(default=8, ge=1, le=4096)
+    """Rank of what is added to a matrix. Only with tune: lora or dora."""
+    alpha: float = Field(default=16.0, gt=0, le=10_000)
+    """What is added counts alpha / rank. Only with tune: lora or dora."""
+    targets: list[str] = Field(default_factory=list)
+    """The matrices that are adapted, by the end of their names, or [all]; left out: queries and values. Only with tune: lora, dora or ia3."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share left out by chance of what embeddings, attention and layers give, while learning. Not with tune: frozen."""
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    """Mixes what the head is given, and the targets, of two texts, with a share from Beta(mixup, mixup); 0 mixes nothing. Not with tune: frozen."""
     exits: list[int] = Field(default_factory=list)
     """Depths, in layers, at which a head answers early, rising: [2, 4] of six. Each becomes a tier of its own, and the next goes on from it."""
-    batch_size: int = Field(default=32, ge=1, le=4096)
-    """Rows in one step of fine-tuning. Only with tune: full."""
     max_tokens: int = Field(default=256, ge=8, le=131072)
     """Tokens read of a text; the rest is cut off. At most what the model has positions for."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Number format of matrix products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
     runtime: Literal["openvino-runtime", "onnx-runtime", "torch-runtime"] = "openvino-runtime"
     """The engine that the learnt model is exported to."""
     unknown_tokens_at_most: float = Field(default=0.2, ge=0, le=1)
@@ -38,3 +54,12 @@ class Options(Section):
     def resolved(self) -> dict[str, Any]:
         """Return the options with the model's folder in place of its name: what the processor is given. Raises PlanError."""
         return {**self.model_dump(), "model": str(models.resolve(self.model))}
+
+    @model_validator(mode="after")
+    def _acts(self) -> Self:
+        """Refuse what would do nothing."""
+        descent = {name: ("partial", "full", *ADAPTERS) for name in Regime.model_fields if name != "precision"}
+        for name, ways in (descent | _ACTS).items():
+            if self.tune not in ways and getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(ConfigError(f"{name} does nothing with tune: {self.tune}; it acts with {', '.join(ways)}. Leave it out."))
+        return self

@@ -15,7 +15,8 @@ from penjing.core.machine import Machine
 from penjing.core.probe import probed
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import models, script
-from penjing.plugins.learners.transformer.options import Options
+from penjing.plugins.learners.transformer.options import ADAPTERS, Options
+from penjing.training.adapter_targets import matched, matrices
 
 _SAMPLE = 200
 """Rows that lengths and unknown words are counted on."""
@@ -45,6 +46,7 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     _check_family(options, described)
     _check_positions(options, described)
     check_exits(options, described)
+    _check_tuning(options, described, folder)
     tokens = plugins.load("processors", "tokens")
     processor = tokens(**tokens.options_from(rows, columns, options.resolved()))
     texts = processor.texts(rows[:_SAMPLE])
@@ -96,6 +98,23 @@ def check_exits(options: Options, described: dict[str, Any]) -> None:
             f"The exits {depths} do not fit the model {options.model!r}, which has {layers} layers. "
             f"Give depths that rise, from 1 to {layers - 1}, such as exits: [{layers // 2}]."
         )
+
+
+def _check_tuning(options: Options, described: dict[str, Any], folder: Path) -> None:
+    """Refuse ways to tune that this model does not have."""
+    family, layers = described.get("model_type"), described.get("num_hidden_layers", 12)
+    asked = {"tune: partial": options.tune == "partial", "dropout": options.dropout, "checkpointing": options.checkpointing}
+    if unfit := [name for name, wanted in asked.items() if wanted and family not in _CUT]:
+        raise PlanError(
+            f"The model {options.model!r} is of the family {family!r}, whose layers cannot be told apart here, as {unfit[0]} needs it; "
+            f"these can: {', '.join(_CUT)}. Leave it out, or choose another model."
+        )
+    if options.layers is not None and options.layers >= layers:
+        raise PlanError(f"The model {options.model!r} has {layers} layers, and layers is {options.layers}. Set fewer, or tune: full.")
+    if options.tune in ADAPTERS:
+        if importlib.util.find_spec("peft") is None:
+            raise plugins.missing(ModuleNotFoundError(name="peft"), f"adapter {options.tune!r}")
+        matched(matrices(models.shapes(folder)), options.tune, options.targets)
 
 
 def _check_ids(options: Options, described: dict[str, Any], encodings: Sequence[Any]) -> None:

@@ -1,17 +1,16 @@
-"""From a pretrained encoder and examples to a learnt one: the head over frozen features, from there, when asked, everything, and then exits.
+"""From a pretrained encoder and examples to a learnt one: the head over frozen features, from there, when asked, more of it, and then exits.
 
-Head first, then everything (LP-FT, Kumar et al. 2022, section 4): a random head's first gradients distort what the encoder knows. Early
-exits come last: each a head over the states at its depth, taught by the whole's own answers, which stay as they are.
+Head first, then the rest (LP-FT, Kumar et al. 2022, section 4): a random head's first gradients distort what the encoder knows, and a budget
+that ends early leaves a good model. Early exits come last: each a head over the states at its depth, taught by the whole's own answers,
+which stay as they are.
 
 Shapes: N training rows, M validation rows, H hidden units, W width of the output.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,96 +19,122 @@ from penjing.core.batching import token_ids
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256
 from penjing.core.protocols import Fitting
-from penjing.core.types import Spec
-from penjing.plugins.learners.transformer import models, planning
-from penjing.plugins.learners.transformer.options import Options
+from penjing.core.types import NDArray, Spec
+from penjing.plugins.learners.transformer import models, planning, upper
+from penjing.plugins.learners.transformer.options import ADAPTERS, Options
 from penjing.training import heads
+from penjing.training.adapters import adapt, merged
 from penjing.training.encoder import Encoder, pretrained
 from penjing.training.features import features
-from penjing.training.loop import FineTuning, Schedule
+from penjing.training.fingerprints import of_examples, of_weights
+from penjing.training.loop import learn
+from penjing.training.memory import kept
+from penjing.training.packed import Packed, reader
 from penjing.training.precision import chosen
 from penjing.training.segments import check_cuts
+from penjing.training.texts import Frozen, Texts
+from penjing.training.trainee import Judged, judged
 
 
 def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:
     """Return the encoder that `options.model` becomes. Raises PlanError for the model's folder, RunFailed where learning diverges."""
     folder = models.resolve(options.model)
     planning.check_exits(options, models.config(folder))
-    model, precision = _digest(folder), chosen(options.precision)
     encoder = pretrained(folder, outputs)
     if options.exits:
         check_cuts(encoder.body)
-    if options.tune == "frozen":
-        _learn_head(encoder, examples, validation, precision, model, fitting, options.exits)
-        _learn_exits(encoder, options.exits, examples, validation, precision, model, fitting)
-        return encoder
-    schedule = Schedule(options.epochs, options.learning_rate, options.batch_size, precision, fitting.seed)
-    fingerprint = digest([model, asdict(schedule), _fingerprint(examples), _fingerprint(validation), torch.__version__])
-    tuning = FineTuning(encoder, examples, validation, schedule, fitting.checkpoints, fingerprint, fitting.progress)
-    if not tuning.resume():
-        tuning.begin(_learn_head(encoder, examples, validation, precision, model, fitting))
-    tuning.run()
-    _learn_exits(encoder, options.exits, examples, validation, precision, _digest_of_weights(encoder), fitting)
+    model = digest([sha256(path) for path in (folder / "config.json", *models.weights(folder))])
+    this = _Tuning(options, encoder, examples, validation, model, fitting)
+    with kept():
+        if options.tune == "frozen":
+            this.learn_head(options.exits)
+        else:
+            this.tune()
+        this.learn_exits()
     return encoder
 
 
-def _learn_head(
-    encoder: Encoder, examples: Examples, validation: Examples, precision: str, model: str, fitting: Fitting, depths: Sequence[int] = ()
-) -> float:
-    """Give `encoder` the head that is best over its features as they are, and return its validation loss (NaN without validation rows).
+class _Tuning:
+    """One tuning of `encoder`, in place. `model` is a digest of its weights as they were."""
 
-    depths: of states that will be asked for afterwards, and are best kept in the same reading.
-    """
-    fitting.progress.start("reading with the frozen encoder", len(examples) + len(validation))
-    (*_, train_NH), (*_, validation_NH) = (
-        features(encoder, token_ids(part.inputs), precision, model, fitting.cache, fitting.progress.advance, depths)
-        for part in (examples, validation)
-    )
-    fitting.progress.finish()
-    head = heads.learn(
-        train_NH, np.asarray(examples.target), validation_NH, np.asarray(validation.target), encoder.spec.width, encoder.spec.link, examples.weight
-    )
-    encoder.set_head(head.weight, head.bias)
-    return head.loss
+    def __init__(self, options: Options, encoder: Encoder, examples: Examples, validation: Examples, model: str, fitting: Fitting) -> None:
+        self.options, self.encoder, self.examples, self.validation = options, encoder, examples, validation
+        self.model, self.fitting, self.precision = model, fitting, chosen(options.precision)
+
+    def tune(self) -> None:
+        """Learn the head, and from there what the options name."""
+        options, encoder = self.options, self.encoder
+        way = reader(encoder.body, self.precision, dropout=options.dropout, checkpointing=options.checkpointing)
+        frozen, layers = None, options.layers
+        if options.tune == "partial" and layers is not None:
+            frozen = self._frozen(way, layers)
+        first = self.learn_head(frozen=frozen)
+        if options.tune == "partial" and layers is None:
+            layers = upper.chosen(options, encoder, _packed(way), self.examples, self.validation, self.model, self.fitting)
+            frozen = self._frozen(way, layers)
+        encoder.requires_grad_(True)
+        if options.tune in ADAPTERS:
+            adapt(encoder.body, options.tune, options.rank, options.alpha, 0.0, options.targets, self.fitting.seed)
+        elif layers is not None:
+            upper.leave(encoder, layers)
+        trainee = Texts(encoder, way, self.examples, self.validation, options.label_smoothing, options.mixup, frozen)
+        learn(trainee, options, self.fitting, self._fingerprint(layers), "fine-tuning", first)
+        encoder.body = merged(encoder.body)
+        encoder.requires_grad_(True)
+        self.model = of_weights(encoder.body)
+
+    def learn_head(self, depths: Sequence[int] = (), frozen: Frozen | None = None) -> Judged:
+        """Give the encoder the head that is best over its features as they are, and return how that is judged.
+
+        depths: of states that will be asked for afterwards, and are best kept in the same reading; frozen: what is read of them already.
+        """
+        encoder, target, validation_target = self.encoder, np.asarray(self.examples.target), np.asarray(self.validation.target)
+        if frozen is None:
+            (*_, train_NH), (*_, validation_MH) = self._features("reading with the frozen encoder", depths)
+        else:
+            texts = Texts(encoder, reader(encoder.body, self.precision), self.examples, self.validation, frozen=frozen)
+            train_NH, validation_MH = texts.features()
+        head = heads.learn(train_NH, target, validation_MH, validation_target, encoder.spec.width, encoder.spec.link, self.examples.weight)
+        encoder.set_head(head.weight, head.bias)
+        # At its own scale, so that a head that cannot be bettered stays as it is.
+        return replace(judged(head.logits(validation_MH), validation_target, encoder.spec), scale=1.0, loss=head.loss)
+
+    def learn_exits(self) -> None:
+        """Give the encoder a head at each of the exits' depths, learnt from what the whole answers and from the targets, half and half."""
+        encoder, depths = self.encoder, self.options.exits
+        if not depths:
+            return
+        (*states, train_NH), (*validation_states, _) = self._features("reading for the early exits", depths)
+        link, weight_WH, bias_W = encoder.spec.link, encoder.head.weight.detach().numpy(), encoder.head.bias.detach().numpy()
+        target = heads.taught(train_NH @ weight_WH.T + bias_W, np.asarray(self.examples.target), link)
+        validation_target, width, weight = np.asarray(self.validation.target), encoder.spec.width, self.examples.weight
+        learnt = {
+            depth: heads.learn(state_NH, target, state_MH, validation_target, width, link, weight)
+            for depth, state_NH, state_MH in zip(depths, states, validation_states, strict=True)
+        }
+        encoder.set_exits({depth: (head.weight, head.bias) for depth, head in learnt.items()})
+
+    def _features(self, what: str, depths: Sequence[int]) -> list[list[NDArray]]:
+        """Return, of training and of validation rows, the features after each of the depths and at the end."""
+        progress = self.fitting.progress
+        progress.start(what, len(self.examples) + len(self.validation))
+        found = [
+            features(self.encoder, token_ids(part.inputs), self.precision, self.model, self.fitting.cache, progress.advance, depths)
+            for part in (self.examples, self.validation)
+        ]
+        progress.finish()
+        return found
+
+    def _frozen(self, way: object, layers: int) -> Frozen:
+        return upper.frozen(_packed(way), layers, self.encoder.pad, self.examples, self.validation, self.model, self.fitting)
+
+    def _fingerprint(self, layers: int | None) -> str:
+        begins = [self.model, of_weights(self.encoder.head), of_examples(self.examples), of_examples(self.validation), torch.__version__]
+        return digest([*begins, self.precision, layers, self.options.model_dump(exclude={"model"})])
 
 
-def _learn_exits(
-    encoder: Encoder, depths: Sequence[int], examples: Examples, validation: Examples, precision: str, model: str, fitting: Fitting
-) -> None:
-    """Give `encoder` a head at each of the `depths`, learnt from what the whole answers and from the targets, half and half."""
-    if not depths:
-        return
-    fitting.progress.start("reading for the early exits", len(examples) + len(validation))
-    (*states, train_NH), (*validation_states, _) = (
-        features(encoder, token_ids(part.inputs), precision, model, fitting.cache, fitting.progress.advance, depths)
-        for part in (examples, validation)
-    )
-    fitting.progress.finish()
-    link, weight_WH, bias_W = encoder.spec.link, encoder.head.weight.detach().numpy(), encoder.head.bias.detach().numpy()
-    target, validation_target = heads.taught(train_NH @ weight_WH.T + bias_W, np.asarray(examples.target), link), np.asarray(validation.target)
-    learnt = {
-        depth: heads.learn(state_NH, target, validation_MH, validation_target, encoder.spec.width, link, examples.weight)
-        for depth, state_NH, validation_MH in zip(depths, states, validation_states, strict=True)
-    }
-    encoder.set_exits({depth: (head.weight, head.bias) for depth, head in learnt.items()})
-
-
-def _digest_of_weights(encoder: Encoder) -> str:
-    name = hashlib.sha256()
-    for tensor in encoder.body.state_dict().values():
-        name.update(tensor.numpy().tobytes())
-    return name.hexdigest()
-
-
-def _digest(folder: Path) -> str:
-    """Return the digest of the files that decide what the encoder computes."""
-    return digest([sha256(path) for path in (folder / "config.json", *models.weights(folder))])
-
-
-def _fingerprint(examples: Examples) -> str:
-    ids = token_ids(examples.inputs)
-    name = hashlib.sha256()
-    weight = [] if examples.weight is None else [examples.weight]
-    for array in (ids.values, ids.offsets, examples.target, *weight):
-        name.update(np.ascontiguousarray(array).tobytes())
-    return name.hexdigest()
+def _packed(way: object) -> Packed:
+    """Raises RunFailed where the layers of this body cannot be told apart."""
+    if not isinstance(way, Packed):
+        raise upper.cannot(way)
+    return way
