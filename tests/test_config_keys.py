@@ -24,6 +24,8 @@ def keys() -> list[str]:
         found += [f"{name}.{key}" for key in inner] if inner else [name]
     for learner in plugins.names("learners"):
         found += [f"learners.{learner}.{key}" for key in plugins.options("learners", learner).model_fields]
+    for sink in plugins.names("sinks"):
+        found += [f"sinks.{sink}.{key}" for key in plugins.options("sinks", sink).model_fields]
     for task in plugins.names("tasks"):
         found += [f"tasks.{task}.{key}" for key in getattr(options_of(task), "model_fields", ())]
     return found

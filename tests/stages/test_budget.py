@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,44 @@ def test_without_validation_rows_nothing_is_judged() -> None:
 def test_an_amount_without_a_unit_that_is_known_is_refused_with_an_example(key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"budget.{key}.*a number with a unit \(.*\), such as 10"):
         read_config(None, (), {"data": {"source": "x.csv"}, "budget": {key: value}})
+
+
+@pytest.mark.changes("budget.gain_per_watt_hour")
+@pytest.mark.parametrize("gain", [None, 0.02])
+def test_a_tier_is_told_what_it_must_gain_for_its_energy(gain: float | None) -> None:
+    assert climb(gain_per_watt_hour=gain).allowance(MINUTE).gain_per_watt_hour == (gain or 0.0)
+
+
+def test_a_tier_may_spend_what_those_before_it_left() -> None:
+    up = climb(time="100s", energy="1Wh")
+    up.learnt("linear", 41.0, 600.0, credit(100))
+    allowance = up.allowance(MINUTE)
+    assert (allowance.seconds, allowance.joules) == (59.0, 3000.0)
+    assert climb().allowance(MINUTE).seconds == math.inf
+
+
+def test_money_that_is_left_is_time() -> None:
+    assert climb(per_hour=60.0, money=1.0).allowance(MINUTE).seconds == pytest.approx(60.0)
+    assert climb(money=0.0).allowance(MINUTE).seconds == math.inf  # with prices of nothing it costs nothing
+
+
+@pytest.mark.parametrize(("time", "matters"), [("1h", False), ("61s", True), ("10s", True)])
+def test_a_budget_matters_where_the_high_end_of_the_range_does_not_fit(time: str, matters: bool) -> None:
+    assert climb(time=time).matters(Estimate(60.0, 1, 0, seconds_high=70.0)) == matters
+    assert not climb().matters(MINUTE)
+
+
+def test_what_a_tier_draws_is_taken_from_its_trial() -> None:
+    tried = Estimate(60.0, 1, 0, watts=100.0)
+    assert climb(energy="1Wh").refuses(tried) is not None
+    assert climb(energy="2Wh").refuses(tried) is None
+    assert climb(per_kwh=600.0).costs(tried) == {"joules": 6000.0, "money": pytest.approx(1.0)}
+
+
+def test_a_plan_counts_what_it_expects_to_spend() -> None:
+    up = climb(time="100s")
+    up.expects(MINUTE)
+    assert "budget.time 40 s are left" in str(up.refuses(MINUTE))
 
 
 def test_a_budget_that_nothing_fits_names_every_tier_and_why() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from penjing.training.batches import epoch_batches
-from penjing.training.loop import slope
 
 LENGTHS = np.random.default_rng(0).integers(1, 300, 1000)
 
@@ -28,9 +27,12 @@ def test_batches_hold_texts_of_like_length() -> None:
     assert padded < 1.1 * LENGTHS.sum()
 
 
-def test_the_learning_rate_rises_for_a_tenth_and_falls_to_zero() -> None:
-    slopes = [slope(step, 100) for step in range(100)]
-    assert np.argmax(slopes) == 9
-    assert slopes[9] == 1
-    assert 0 < slopes[99] < 0.02
-    assert slope(0, 1) == 1
+def test_batches_are_alike_in_size_and_none_is_larger_than_asked_for() -> None:
+    for lengths in (LENGTHS, np.ones(1000, np.int64), LENGTHS[:33]):
+        sizes = {len(rows) for rows in epoch_batches(lengths, 16, 1, 1)}
+        assert max(sizes) <= 16
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_nothing_makes_no_batch() -> None:
+    assert epoch_batches(LENGTHS[:0], 16, 1, 1) == []

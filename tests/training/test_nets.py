@@ -16,11 +16,12 @@ from penjing.core.examples import Examples
 from penjing.core.protocols import Fitting, Silent
 from penjing.core.statistics import mean_loss, probabilities
 from penjing.core.types import Batch, Link, NDArray, Ragged, Spec
-from penjing.training import nets
+from penjing.training import loop
 from penjing.training.losses import scaled
-from penjing.training.nets import Net, NetSchedule, fingerprint_of, learn_net, tensors
+from penjing.training.nets import Net, fingerprint_of, learn_net, tensors
+from penjing.training.regime import Regime
 
-SCHEDULE = NetSchedule(epochs=6, learning_rate=0.02, batch_size=16, weight_decay=0.01, precision="f32", seed=0, patience=10)
+REGIME = Regime(epochs=6, learning_rate=0.02, batch_size=16, precision="f32", patience=10)
 
 
 class Small(Net):
@@ -80,10 +81,10 @@ def small(seed: int = 0) -> Small:
 
 def learnt(folder: Path, link: Link = "softmax", progress: Any = None, train: Examples | None = None, **given: Any) -> Small:
     net, validation = given.pop("net", None) or small(), given.pop("validation", examples(60, 2, link))
-    augment = given.pop("augment", None)
-    schedule = NetSchedule(**{**{name: getattr(SCHEDULE, name) for name in SCHEDULE.__slots__}, **given})
-    fitting = Fitting(0, progress or Silent(), folder / "checkpoints", folder / "cache")
-    learn_net(net, Spec(2, link), train or examples(200, 1, link), validation, schedule, fitting, "small", augment)
+    augment, mixup, seed = given.pop("augment", None), given.pop("mixup", 0.0), given.pop("seed", 0)
+    fitting = Fitting(seed, progress or Silent(), folder / "checkpoints", folder / "cache")
+    regime = Regime(**REGIME.model_dump() | given)
+    learn_net(net, Spec(2, link), train or examples(200, 1, link), validation, regime, fitting, "small", augment, mixup)
     return net
 
 
@@ -128,11 +129,11 @@ def test_rows_count_for_what_they_weigh(tmp_path: Path) -> None:
 
 
 def test_the_best_epoch_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[float, float]] = []
-    validated = nets._Learning._validated
-    monkeypatch.setattr(nets._Learning, "_validated", lambda self: seen.append(validated(self)) or seen[-1])
+    seen: list[Any] = []
+    validated = loop._Learning._validated
+    monkeypatch.setattr(loop._Learning, "_validated", lambda self: seen.append(validated(self)) or seen[-1])
     net = learnt(tmp_path, epochs=20, learning_rate=0.3, train=examples(60, 1, noise=0.3), batch_size=4)
-    losses = [loss for _, loss in seen]
+    losses = [found.loss for found in seen]
     assert min(losses) < losses[-1]
     assert mean_loss(logits(net, examples(60, 2)), examples(60, 2).target, "softmax") == pytest.approx(min(losses), abs=1e-5)
 
@@ -174,7 +175,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tmp_path: Pat
 @pytest.mark.parametrize("after", [0, 1, 2, 12, 13, 14, 15, 30, 70])
 def test_a_run_stopped_anywhere_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     whole = weights(learnt(tmp_path / "whole"))
-    monkeypatch.setattr(nets, "CHECKPOINT_SECONDS", -1.0)  # after every step
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step
     with pytest.raises(Killed):
         learnt(tmp_path / "stopped", progress=Killer(after))
     assert weights(learnt(tmp_path / "stopped")) == whole
@@ -183,7 +184,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(tmp_path: Path, monkeyp
 
 
 def test_a_checkpoint_of_other_work_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nets, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     learnt(tmp_path / "a", learning_rate=0.01)
     assert weights(learnt(tmp_path / "a")) == weights(learnt(tmp_path / "b"))
 

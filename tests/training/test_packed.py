@@ -12,7 +12,14 @@ import transformers
 from penjing.core.types import Ragged
 from penjing.training.packed import Packed, Padded, packs, pooled, reader
 
-SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "max_position_embeddings": 40}
+SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 40,
+}
 PACKED = {
     "bert": lambda: transformers.BertModel(transformers.BertConfig(**SIZES)),
     "roberta": lambda: transformers.RobertaModel(transformers.RobertaConfig(**SIZES)),
@@ -113,7 +120,9 @@ def test_other_families_are_read_in_rectangles() -> None:
     ids = texts(4, 9)
     assert isinstance(reader(body, "f32"), Padded)
     with torch.no_grad():
-        assert torch.allclose(reader(body, "f32")(ids)[4:], body(input_ids=torch.from_numpy(ids[1].astype(np.int64))[None]).last_hidden_state[0], atol=1e-5)
+        assert torch.allclose(
+            reader(body, "f32")(ids)[4:], body(input_ids=torch.from_numpy(ids[1].astype(np.int64))[None]).last_hidden_state[0], atol=1e-5
+        )
     with pytest.raises(ValueError, match="rectangles"):
         reader(body, "f32", dropout=0.1)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Allowance:
     """Bounds of one learning, from the moment this is made."""
 
@@ -19,12 +19,14 @@ class Allowance:
     drawn: Callable[[], float] = lambda: 0.0
     """Joules used since the beginning."""
     began: float = field(default_factory=time.monotonic)
+    stopped: str | None = None
+    """Why learning was told to stop; None where it was not."""
 
     def spent(self) -> str | None:
         """Return why learning must stop with the best it has, in words that end a sentence; None where it may go on."""
         seconds, joules = time.monotonic() - self.began, self.drawn()
         if seconds > self.seconds:
-            return f"its time ({self.seconds:,.0f} s) is used up"
-        if joules > self.joules:
-            return f"its energy ({self.joules:,.0f} J) is used up"
-        return None
+            self.stopped = f"its time ({self.seconds:,.0f} s) is used up"
+        elif joules > self.joules:
+            self.stopped = f"its energy ({self.joules:,.0f} J) is used up"
+        return self.stopped

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,6 +56,8 @@ class Used:
 
     seconds: float = 0.0
     energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, "nothing has run", True))
+    joules: Callable[[], float] = lambda: 0.0
+    """Says what has been used since the block began, while it goes on."""
 
 
 @contextmanager
@@ -67,13 +69,22 @@ def metered(counters: Path = COUNTERS) -> Iterator[Used]:
     used = Used()
     meter = _Meter.of(counters)
     busy, started = _busy_seconds(), time.perf_counter()
+
+    def reckoned() -> Energy:
+        return estimated(_busy_seconds() - busy, time.perf_counter() - started, _cores())
+
+    def so_far() -> float:
+        read = meter.read() if meter else None
+        return reckoned().joules if read is None else read
+
+    used.joules = so_far
     try:
         yield used
     finally:
         used.seconds = time.perf_counter() - started
         joules = meter.stop() if meter else None
         if joules is None:
-            used.energy = estimated(_busy_seconds() - busy, used.seconds, _cores())
+            used.energy = reckoned()
         else:
             used.energy = Energy(joules, joules, joules, "the processor's own counters (RAPL), all that ran meanwhile included", True)
 
@@ -112,6 +123,10 @@ class _Meter:
     def stop(self) -> float | None:
         """Return the joules since the beginning, or None where a counter can be read no more."""
         self._done.set()
+        return self.read()
+
+    def read(self) -> float | None:
+        """Return the same while it goes on."""
         try:
             self._look()
         except (OSError, ValueError):

@@ -28,6 +28,8 @@ class Examples:
     """(N,) int64 for softmax, or (N, width) float32 shares of the classes for a pupil; (N, width) float32 for sigmoid and identity."""
     weight: NDArray | None = None
     """(N,) float32, how much each example counts, about 1 on average; None where all count alike."""
+    folder: Path | None = None
+    """Where they lie, of those that were opened: another process finds them there."""
 
     def __len__(self) -> int:
         return len(self.target)
@@ -83,7 +85,7 @@ class Examples:
             elif not part and name not in ("target", "weight"):
                 inputs[name] = _map(path)
         weight = _map(folder / "weight.npy") if (folder / "weight.npy").exists() else None
-        return cls(inputs, _map(folder / "target.npy"), weight)
+        return cls(inputs, _map(folder / "target.npy"), weight, folder)
 
     @classmethod
     def exists(cls, folder: Path) -> bool:

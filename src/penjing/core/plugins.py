@@ -27,6 +27,8 @@ _EXTRAS = {
     **dict.fromkeys(("torch", "transformers"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "lightgbm": "tables",
+    "mlflow": "mlflow",
+    "tensorboard": "tensorboard",
     "PIL": "images",
     "openvino": "openvino",
     "sklearn": "sklearn",

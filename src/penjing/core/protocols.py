@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from penjing.core.allowance import Allowance
 from penjing.core.config import Section
-from penjing.core.curve import Tell, nobody
+from penjing.core.curve import Point, Tell, nobody
 from penjing.core.examples import Examples
 from penjing.core.machine import Machine
 from penjing.core.types import Batch, Estimate, Measurement, NDArray, Prediction, Row, Spec
@@ -189,6 +189,9 @@ class Progress(Protocol):
     def advance(self, done: float, note: str = "") -> None: ...
     def finish(self) -> None: ...
 
+    def learning(self, name: str, point: Point) -> None:
+        """Show how the learning called `name` goes, about once a second."""
+
     def say(self, sentence: str) -> None:
         """Tell the user something worth keeping: what was inferred, dropped, chosen or measured."""
 
@@ -302,5 +305,6 @@ class Silent:
 
     def start(self, what: str, total: float) -> None: ...
     def advance(self, done: float, note: str = "") -> None: ...
+    def learning(self, name: str, point: Point) -> None: ...
     def finish(self) -> None: ...
     def say(self, sentence: str) -> None: ...

@@ -12,6 +12,7 @@
                      offers: [what other promises would give]}
     prices: [steps of stages/evaluate/prices.py]
     confusion: null | {labels, counts: [[true by predicted]]}, slices: [{column, value, n, measurement: m}]
+    learning: {TIER: how it learnt, and the estimate beside what it cost: stages/report/learning.py}; optional
     gates: [{name, limit: {at_least | at_most, on}, value, low, high, holds, by}], override: null | {by, reason}
     serves, recommends: sentence, says: [sentences], warnings: [sentences]
 """

@@ -21,6 +21,9 @@ class Workers(Protocol):
     def add(self, tensors: Sequence[Any]) -> None:
         """Replace every torch tensor, in place, by its sum over the workers."""
 
+    def copy(self, tensors: Sequence[Any]) -> None:
+        """Replace every torch tensor, in place, by that of worker 0."""
+
     def wait(self) -> None:
         """Wait until all are here."""
 
@@ -34,5 +37,7 @@ class Alone:
         return rows
 
     def add(self, tensors: Sequence[Any]) -> None: ...
+
+    def copy(self, tensors: Sequence[Any]) -> None: ...
 
     def wait(self) -> None: ...

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from penjing.core.config import Section, dump, load
 from penjing.core.limits import Limit
+from penjing.core.sinks import LogConfig
 from penjing.core.tasks import TaskConfig
 from penjing.core.tiers import TierConfig
 from penjing.stages.budget import BudgetConfig
@@ -37,6 +38,7 @@ class Config(Section):
     the defaults of the same name: better than the best constant answer, parity at every hand-over, no leaked row."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of everything drawn at random."""
+    log: LogConfig = LogConfig()
     pack: PackConfig = PackConfig()
     serve: ServeConfig = ServeConfig()
 

@@ -13,7 +13,7 @@ from penjing.core.errors import BadRequest
 from penjing.core.machine import Machine, free_disk_bytes
 from penjing.security import keys
 
-KINDS = ("sources", "inputs", "cleaners", "tasks", "processors", "learners", "engines", "checks")
+KINDS = ("sources", "inputs", "cleaners", "tasks", "processors", "learners", "engines", "checks", "sinks")
 LIBRARIES = ("numpy", "scipy", "pyarrow", "tokenizers", "openvino", "onnxruntime", "torch", "transformers", "sklearn")
 
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}

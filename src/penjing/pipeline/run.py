@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from penjing.core import plugins
+from penjing.core.allowance import Allowance
 from penjing.core.artefacts import Artefact, locked, make
 from penjing.core.cascade import NAME as CASCADE
 from penjing.core.errors import ConfigError, GateClosed, PlanError, nearest
 from penjing.core.files import read_json, write_json, write_text
+from penjing.core.machine import forget_peak, peak_bytes
 from penjing.core.protocols import Predictor, Progress, Signer, Silent
 from penjing.core.report import recommendation
+from penjing.core.sinks import Log
 from penjing.core.snapshot import Snapshot
 from penjing.core.tasks import TaskConfig
 from penjing.core.tier import Tier, whole_of
 from penjing.core.tiers import REFERENCE, TierConfig
 from penjing.core.types import Measurement
 from penjing.pipeline.config import Config, as_yaml, schema
+from penjing.pipeline.probe import Probe
 from penjing.stages import gate
 from penjing.stages.budget import Climb, nothing_left
 from penjing.stages.calibrate.calibrate import calibrate, reference, refuse_impossible
@@ -32,12 +36,13 @@ from penjing.stages.evaluate.evaluate import evaluate
 from penjing.stages.export import credit, difference, export
 from penjing.stages.gate import Override
 from penjing.stages.pack import Packed, pack
-from penjing.stages.plan import Plan, plan
+from penjing.stages.plan import Plan, beside, plan
 from penjing.stages.prepare.prepare import prepare, sources_digest
+from penjing.stages.report.learning import learning
 from penjing.stages.report.report import write_report
 from penjing.stages.train import train
 
-Until = Literal["prepare", "train", "calibrate", "evaluate", "pack"]
+Until = Literal["prepare", "plan", "train", "calibrate", "evaluate", "pack"]
 
 
 @dataclass
@@ -70,6 +75,16 @@ class Run:
             return self.config.tiers
         return [TierConfig.parse(tier) for tier in plugins.load("inputs", self.data.task.inputs).tiers]
 
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What plan.json says."""
+        told: dict[str, Any] = read_json(self.folder / "plan.json")
+        return told
+
+    def climb(self) -> Climb:
+        """Return a climb of which nothing is spent."""
+        return Climb(self.config.budget, self.config.price.electricity, self.config.price.machine)
+
     def of(self, stage: str) -> dict[str, Artefact]:
         """Return the finished artefacts of `stage`, train or export, by tier."""
         return {name.removeprefix(f"{stage}/"): made for name, made in self.made.items() if name.startswith(f"{stage}/")}
@@ -88,7 +103,10 @@ def run(
         _prepare(this)
         if until == "prepare":
             return this
-        _climb(this, _plan(this))
+        planned = _plan(this, always=until == "plan")
+        if until == "plan":
+            return this
+        _climb(this, planned)
         if until == "train":
             return this
         _calibrate(this)
@@ -110,15 +128,20 @@ def _prepare(this: Run) -> None:
     _make(this, "prepare", depends, {}, lambda folder: prepare(data, config.task, config.seed, folder, this.progress, proves))
 
 
-def _plan(this: Run) -> Plan:
+def _plan(this: Run, always: bool) -> Plan:
+    """Reckon what each tier will cost; always: with a trial of each, and not only where it matters."""
     config, data = this.config, this.data
     gate.refuse_unknown(config.release, gate.known_measurements(data.task, data.rows("train")[:1]))
     _check_answers(this)
+    config.log.refuse_missing()
     refuse_impossible(config.cascade, data.task)
-    planned = plan(this.climbed, config.tiers is not None, data, this.folder)
-    for name, why in planned.left_out.items():
-        this.progress.say(f"Left out, tier {name!r}: {why}")
-    write_json(this.folder / "plan.json", planned.as_json())
+    tries = Probe(data, this.folder / "cache", config.seed, this.progress).tried
+    planned = plan(this.climbed, config.tiers is not None, data, this.folder, tries, this.climb(), always)
+    for what, tiers in (("Left out", planned.left_out), ("Made cheaper", planned.changed), ("Too dear", planned.too_dear)):
+        for name, why in tiers.items():
+            this.progress.say(f"{what}, tier {name!r}: {why}")
+    costs = {name: this.climb().costs(estimate) for name, estimate in planned.estimates.items()}
+    write_json(this.folder / "plan.json", planned.as_json() | {"costs": costs, "currency": config.price.currency})
     # What was inferred is written down, so that the same file asks for the same run.
     inferred = {"columns": data.columns, "target": data.task.target}
     resolved = config.model_copy(
@@ -138,35 +161,52 @@ def _check_answers(this: Run) -> None:
             f"pack.tier is {CASCADE!r}, and {rows} calibration rows cannot prove its promise: at least {promise.rows_needed} are needed. "
             "Add rows, raise data.calibration, or ask for less under cascade."
         )
+    exits = {f"{tier.name}@exit-{depth}" for tier in this.climbed for depth in getattr(tier.options, "exits", None) or ()}
     for part in (this.config.pack.tier or "").split("+"):
         if part and part != CASCADE and whole_of(part) not in names:
             raise ConfigError(f"pack.tier is {this.config.pack.tier!r}, and there is no such tier. {nearest(part, [*names, CASCADE])}")
+        if "@" in part and part not in exits:
+            raise ConfigError(f"pack.tier is {this.config.pack.tier!r}, and there is no such early exit. {nearest(part, exits)}")
 
 
 def _climb(this: Run, planned: Plan) -> None:
     """Learn and export the tiers, those with a teacher last, as far as the budget goes."""
-    price = this.config.price
-    climb = Climb(this.config.budget, price.electricity, price.machine)
+    climb = this.climb()
     left_out: dict[str, str] = {}
     for tier in sorted(planned.tiers, key=lambda tier: tier.teacher is not None):
         if why := _untaught(this, tier) or climb.refuses(planned.estimates[tier.name], step_up=tier.teacher is None):
             left_out[tier.name] = why
             this.progress.say(f"Not learnt, tier {tier.name!r}: {why}")
             continue
-        _train(this, tier)
+        allowance = climb.allowance(planned.estimates[tier.name])
+        forget_peak()
+        _train(this, tier, allowance)
         _export(this, tier)
-        training = read_json(this.made[f"train/{tier.name}"].folder / "measured" / "training.json")
+        took = _took(this, tier, allowance)
         credit_B = credit(this.made[f"export/{tier.name}"].folder, this.data) if tier.teacher is None else None
-        climb.learnt(tier.name, training["seconds"], training["energy"]["joules"], credit_B)
+        climb.learnt(tier.name, took["seconds"], took["joules"], credit_B)
     if not this.of("train"):
         raise nothing_left(left_out)
 
 
-def _train(this: Run, tier: TierConfig) -> None:
+def _took(this: Run, tier: TierConfig, allowance: Allowance) -> dict[str, Any]:
+    """Return what learning and exporting `tier` took, and write it down in actual.json, where what was done before is kept."""
+    learnt, exported, place = this.made[f"train/{tier.name}"], this.made[f"export/{tier.name}"], this.folder / "actual.json"
+    noted: dict[str, Any] = read_json(place) if place.exists() else {}
+    training = read_json(learnt.folder / "measured" / "training.json")
+    watts = training["energy"]["joules"] / max(training["seconds"], 1e-9)
+    took = {"seconds": training["seconds"] + exported.seconds, "joules": training["energy"]["joules"] + watts * exported.seconds}
+    before = noted.get(tier.name, {}) if learnt.reused else {"memory_bytes": peak_bytes(), "stopped": allowance.stopped}
+    noted[tier.name] = {"memory_bytes": None, "stopped": None, **before, **took}
+    write_json(place, noted)
+    return took
+
+
+def _train(this: Run, tier: TierConfig, allowance: Allowance) -> None:
     depends = {**tier.dump(), "seed": this.config.seed}
-    cache, seed = this.folder / "cache", this.config.seed
+    cache, seed, log = this.folder / "cache", this.config.seed, Log(this.config.log, this.folder / "log", this.folder.resolve().name)
     inputs = {"data": "prepare", **{f"export/{name}": f"export/{name}" for name in _teachers(this, tier)}}
-    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, seed, _teacher(this, tier), f, cache, this.progress))
+    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, seed, _teacher(this, tier), f, cache, this.progress, log))
 
 
 def _teacher(this: Run, tier: TierConfig) -> Predictor | None:
@@ -227,7 +267,8 @@ def _judge(this: Run, insist: bool) -> None:
     found |= gate.told(verdicts, this.override)
     limits = {name: limit.described() for name, limit in this.config.release.items()}
     found["recommends"] = recommendation(found, limits)
-    depends = {"evaluated": this.made["evaluate"].measured, "gates": found["gates"], "override": found["override"], "limits": limits}
+    found["learning"] = learning(this.folders("train"), beside(this.plan, read_json(this.folder / "actual.json")))
+    depends = {"evaluated": this.made["evaluate"].measured, "gates": found["gates"], "override": found["override"], "limits": limits, "learning": found["learning"]}
     made = _make(this, "report", depends, {"evaluate": "evaluate"}, lambda folder: write_report(found, folder))
     this.progress.say(f"Report: {made.folder / 'report.html'}")
     try:

@@ -5,12 +5,14 @@ Shapes: B rows.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from penjing.core.allowance import Allowance
 from penjing.core.config import Section
 from penjing.core.energy import JOULES_PER_WATT_HOUR, estimated
 from penjing.core.errors import PlanError
@@ -52,6 +54,10 @@ class BudgetConfig(Section):
     """Credit a row (accuracy, say) that a step up must gain: once one is shown on validation rows to gain less, no dearer tier is learnt.
     A tier with a teacher is no step up: it is neither judged nor left out by this."""
 
+    gain_per_watt_hour: float | None = Field(default=None, ge=0)
+    """Quality (0 to 1: the share of right answers, say) that a tier must gain for each watt-hour while it learns: once an epoch gains less on the
+    validation rows, the tier stops with the best that it has. Asked of what is learnt in epochs by torch."""
+
     def limit(self, name: str) -> float | None:
         """Return `time` in seconds, `memory` in bytes or `energy` in joules."""
         value = getattr(self, name)
@@ -76,17 +82,7 @@ class Climb:
         """Return why a tier of this `estimate` is not begun, or None. step_up: whether it is learnt to do better than those before it."""
         if self.stopped and step_up:
             return self.stopped
-        # What learning draws is known from the tiers before; of the first, from the cores that it keeps busy.
-        cores = Machine.here().cores
-        watts = self.joules / self.seconds if self.seconds else estimated(cores, 1.0, cores).joules
-        joules, money = estimate.seconds * watts, self.money(self.seconds, self.joules)
-        asked = (
-            ("time", "s", estimate.seconds, self.budget.limit("time"), self.seconds),
-            ("memory", "bytes", float(estimate.memory_bytes), self.budget.limit("memory"), 0.0),
-            ("energy", "J", joules, self.budget.limit("energy"), self.joules),
-            ("money", "", self.money(estimate.seconds, joules), self.budget.money, money),
-        )
-        for name, unit, more, limit, spent in asked:
+        for name, unit, more, limit, spent in self._asked(estimate, estimate.seconds, estimate.memory_bytes):
             if limit is not None and spent + more > limit:
                 return (
                     f"it needs about {more:,.4g} {unit}".rstrip()
@@ -94,6 +90,46 @@ class Climb:
                     + " are left."
                 )
         return None
+
+    def matters(self, estimate: Estimate) -> bool:
+        """Return whether the budget might refuse a tier of this `estimate`, were it at the high end of its range."""
+        asked = self._asked(estimate, estimate.seconds_high or 0.0, estimate.memory_high or 0)
+        return any(limit is not None and spent + more > limit for _, _, more, limit, spent in asked)
+
+    def _asked(self, estimate: Estimate, seconds: float, memory_bytes: int) -> list[tuple[str, str, float, float | None, float]]:
+        """Return (name, unit, what a tier takes, what is allowed, what is spent) of each part of the budget."""
+        joules = seconds * self.watts(estimate)
+        return [
+            ("time", "s", seconds, self.budget.limit("time"), self.seconds),
+            ("memory", "bytes", float(memory_bytes), self.budget.limit("memory"), 0.0),
+            ("energy", "J", joules, self.budget.limit("energy"), self.joules),
+            ("money", "", self.money(seconds, joules), self.budget.money, self.money(self.seconds, self.joules)),
+        ]
+
+    def watts(self, estimate: Estimate) -> float:
+        """Return what learning draws: as was seen in a trial, or of the tiers before; of the first, from the cores that it keeps busy."""
+        if estimate.watts is not None:
+            return estimate.watts
+        cores = Machine.here().cores
+        return self.joules / self.seconds if self.seconds else estimated(cores, 1.0, cores).joules
+
+    def expects(self, estimate: Estimate) -> None:
+        """Count a tier of this `estimate` as learnt: what a plan does before anything is."""
+        joules = estimate.seconds * self.watts(estimate)
+        self.seconds, self.joules = self.seconds + estimate.seconds, self.joules + joules
+
+    def costs(self, estimate: Estimate) -> dict[str, float]:
+        """Return energy and money of a tier, for the plan."""
+        joules = estimate.seconds * self.watts(estimate)
+        return {"joules": joules, "money": self.money(estimate.seconds, joules)}
+
+    def allowance(self, estimate: Estimate) -> Allowance:
+        """Return what a tier may spend that is begun at this moment, should it take longer than its `estimate`: what is left."""
+        seconds, joules = (math.inf if limit is None else limit for limit in (self.budget.limit("time"), self.budget.limit("energy")))
+        left = max(seconds - self.seconds, 0.0)
+        if self.budget.money is not None and (a_second := self.money(1.0, self.watts(estimate))) > 0:
+            left = min(left, max(self.budget.money - self.money(self.seconds, self.joules), 0.0) / a_second)
+        return Allowance(left, max(joules - self.joules, 0.0), self.budget.gain_per_watt_hour or 0.0)
 
     def learnt(self, name: str, seconds: float, joules: float, credit_B: NDArray | None) -> None:
         """Note what the tier `name` took and, where it is a step up, how well it does; stop where it is shown to gain less than `budget.gain`."""

@@ -1,6 +1,6 @@
 """tier + snapshot → a learnt tier: encodes the rows once, fits the learner, and meters what that took.
 
-Layout of the folder: `learnt.json` (names and options), `learner/` (the learner's own files), `measured/training.json`.
+Layout of the folder: `learnt.json` (names and options), `learner/` (the learner's own files), `measured/training.json`, and of what descends `measured/curve.jsonl` (core/curve.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256, write_json
 from penjing.core.protocols import Fitting, HasNames, Learner, Predictor, Processor, Progress, Task
 from penjing.core.rows import WEIGHT
+from penjing.core.sinks import Log
 from penjing.core.snapshot import Snapshot, Split
 from penjing.core.statistics import probabilities
 from penjing.core.tier import packed
@@ -26,11 +27,12 @@ from penjing.core.tiers import TierConfig
 from penjing.core.types import Batch, NDArray
 
 CHUNK = 4096
+CURVE = "curve.jsonl"
 TRUE = 0.5
 """Share of the truth in a pupil's target for a training row."""
 
 
-def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None, folder: Path, cache: Path, progress: Progress) -> None:
+def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None, folder: Path, cache: Path, progress: Progress, log: Log | None = None) -> None:
     """Learn `tier` from the training rows of `data` and write it into `folder`; goes on from the checkpoints of a killed try.
 
     With a `teacher` it learns what that answers as well as what is true, and from the unlabelled rows too.
@@ -47,11 +49,14 @@ def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None
             examples, validation = taught(teacher, data, examples, unlabelled, checkpoints, progress), as_shares(data.task, validation)
         learner = kind.create(tier.options, data.task.outputs)
         names = processor.names if isinstance(processor, HasNames) else {}
-        learner.fit(examples, validation, Fitting(seed, progress, checkpoints, cache, names))
+        with (log or Log()).of(tier.name, checkpoints / CURVE, progress) as tell:
+            learner.fit(examples, validation, Fitting(seed, progress, checkpoints, cache, names, tell=tell))
     learner.save(folder / "learner")
     named = {"name": tier.name, "learner": tier.learner}
     write_json(folder / "learnt.json", named | {"task": packed("tasks", data.task), "processor": packed("processors", processor)})
     write_json(folder / "measured" / "training.json", {"seconds": round(used.seconds, 3), "energy": used.energy.as_json()})
+    if (checkpoints / CURVE).exists():
+        (checkpoints / CURVE).replace(folder / "measured" / CURVE)
     shutil.rmtree(checkpoints)
 
 

@@ -26,6 +26,8 @@ from penjing.training import optimizers, schedules
 from penjing.training.averages import Average
 from penjing.training.batches import epoch_batches, pieces
 from penjing.training.checkpoints import Position, State, weights_of
+from penjing.training.peak import peak
+from penjing.training.precision import chosen
 from penjing.training.regime import Regime
 from penjing.training.trainee import Judged, Trainee, judged
 
@@ -36,6 +38,7 @@ CHECKPOINT_SECONDS = 30.0
 _WRITING = 0.04
 """Share of the time that may go into checkpoints, at most: where writing one takes long, there are fewer."""
 _TELL_SECONDS = 1.0
+_PEAK_SECONDS = 5.0
 _ROLLBACKS = 2
 _JOULES_A_WATT_HOUR = 3600.0
 
@@ -80,7 +83,8 @@ class _Learning:
         self.folder = fitting.checkpoints / name.replace(" ", "-")
         self.steps = -(-trainee.count // regime.batch_size)
         self.rate, self.why = 0.0, ""
-        self.since, self.began, self.saved = _Since(), time.monotonic(), time.monotonic()
+        self.began = self.saved = time.monotonic()
+        self.since = _Since(at=self.began)
         self.writing, self.past_seconds, self.past_joules = 0.0, 0.0, 0.0
 
     def run(self, first: Judged | None) -> None:
@@ -273,7 +277,7 @@ class _Learning:
             (at.epoch - 1) * self.steps + at.step,
             epoch,
             self._seconds(),
-            since.loss / max(1, since.rows),
+            since.loss / since.rows if since.rows else math.nan,
             self.rate,
             since.rows,
             since.tokens,
@@ -281,6 +285,9 @@ class _Learning:
             found.loss if found is not None and known else None,
             found.quality if found is not None and known else None,
             self._joules(),
+            self.regime.epochs * self.steps,
+            self.regime.epochs,
+            self._peak(),
         )
         self.fitting.tell(self.name, point)
         self.since = _Since(at=time.monotonic())
@@ -291,6 +298,10 @@ class _Learning:
 
     def _seconds(self) -> float:
         return self.past_seconds + time.monotonic() - self.began
+
+    def _peak(self) -> float:
+        """Return what the machine does at most, once learning is long enough for a measurement of it not to matter."""
+        return peak(chosen(self.regime.precision)) if self.trainee.operations and self._seconds() > _PEAK_SECONDS else 0.0
 
     def _joules(self) -> float:
         return self.past_joules + self.fitting.allowance.drawn()

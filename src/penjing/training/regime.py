@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from penjing.core.config import Section
+from penjing.core.errors import PlanError
+from penjing.core.types import Spec
 
 
 class Regime(Section):
@@ -24,8 +26,8 @@ class Regime(Section):
     optimizer: Literal["adamw", "adam", "sgd", "momentum", "rmsprop", "lion"] = "adamw"
     """The rule of a step. lion is sign-SGD with momentum (Chen et al. 2023) and wants a learning_rate three to ten times smaller."""
     schedule: Literal["linear", "constant", "step", "exponential", "cosine", "plateau"] = "linear"
-    """How the step size falls after warm-up: in a line or half a cosine to zero, by a tenth at each third of the steps (step), to a hundredth in
-    all (exponential), by half after each epoch without a better validation loss (plateau), or not at all (constant)."""
+    """How the step size falls after warm-up: in a line or half a cosine to zero, to a tenth after each third of the steps (step), to a hundredth in
+    all (exponential), to half after each epoch without a better validation loss (plateau), or not at all (constant)."""
     warm_up: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the step size rises in a line."""
     weight_decay: float = Field(default=0.01, ge=0, le=10)
@@ -37,7 +39,8 @@ class Regime(Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target given to all classes alike (Szegedy et al. 2016, section 7); of softmax and of yes-and-no answers."""
     average: Literal["none", "ema", "swa"] = "none"
-    """What is kept of the weights: as they are, their moving average (ema), or the mean over the last quarter of the steps (swa, Izmailov et al. 2018)."""
+    """What is kept of the weights: as they are, their moving average (ema), or their mean over the last quarter of the steps (swa; Izmailov et al.
+    2018)."""
     ema_decay: float = Field(default=0.99, gt=0, lt=1)
     """Share of the moving average that stays at each step. Only with average: ema."""
     patience: int = Field(default=10_000, ge=1, le=10_000)
@@ -48,3 +51,23 @@ class Regime(Section):
     """Tokens (rows, of what has none) that go through the model at once: a step of more is done in pieces, whose gradients add up. Bounds memory."""
     checkpointing: bool = False
     """Compute the inside of each layer again on the way back instead of keeping it: less memory, about a third more time."""
+
+
+def refused(regime: Regime, spec: Spec, tier: str, undivided: int = 0, checkpointing: str = "") -> None:
+    """Refuse what `regime` asks for and could not have: for planners. Raises PlanError.
+
+    undivided: rows of a step that cannot be cut into pieces; 0 where it can. checkpointing: why this tier cannot compute anything again; empty
+    where it can.
+    """
+    default = type(regime).model_fields
+    if regime.label_smoothing and spec.link == "identity":
+        raise PlanError(f"The {tier} tier learns numbers here, which have no classes to smooth over. Leave label_smoothing out.")
+    if regime.ema_decay != default["ema_decay"].default and regime.average != "ema":
+        raise PlanError(f"The {tier} tier keeps no moving average, and ema_decay is {regime.ema_decay:g}. Set average: ema, or leave ema_decay out.")
+    if undivided > regime.piece:
+        raise PlanError(
+            f"The {tier} tier cannot cut its steps of {undivided} rows into pieces of {regime.piece}, since it norms by what a batch holds. "
+            f"Set batch_size: {regime.piece}, or piece: {undivided}."
+        )
+    if regime.checkpointing and checkpointing:
+        raise PlanError(f"The {tier} tier {checkpointing}. Leave checkpointing out; a smaller piece needs less memory too.")

@@ -30,6 +30,6 @@ def _fallen(schedule: str, way: float) -> float:
         case "step":
             return float(0.1 ** int(3 * way))
         case "exponential":
-            return _LEAST**way
+            return float(_LEAST**way)
         case _:  # plateau falls by what the validation rows say, which the loop knows
             return 1.0

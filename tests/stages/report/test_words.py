@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from penjing.stages.report import words
@@ -65,3 +67,19 @@ def test_a_promise_is_held_by_the_measurement_that_it_is_about(keep: str, value:
     test = [{"name": name, "value": value, "low": None, "high": None}]
     found = words.promise({"keep": keep, "promise": 0.97, "steps": [1, 2], "test": test})
     assert found is not None and found["held"] is held
+
+
+@pytest.mark.parametrize(
+    ("cost", "told", "by"),
+    [
+        ({"estimate": 10.0, "low": 8.0, "high": 12.5, "actual": 11.2}, "estimated 10 [8, 12]", "12% more"),
+        ({"estimate": 10.0, "low": None, "high": None, "actual": 7.5}, "estimated 10", "25% less"),
+        ({"estimate": 10.0, "low": None, "high": None, "actual": 10.01}, "estimated 10", "as estimated"),
+        ({"estimate": 10.0, "low": None, "high": None, "actual": 35.0}, "estimated 10", "3.5 times as much"),
+        ({"estimate": 10.0, "low": None, "high": None, "actual": None}, "estimated 10", ""),
+        ({"estimate": None, "low": None, "high": None, "actual": 3.0}, "not estimated", ""),
+    ],
+)
+def test_an_estimate_is_told_with_how_far_it_was_off(cost: Any, told: str, by: str) -> None:
+    assert words.estimated(cost) == told
+    assert words.off(cost) == by

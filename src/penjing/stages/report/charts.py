@@ -146,6 +146,46 @@ def by_value(found: Sequence[Mapping[str, Any]], whole: float | None) -> Spec:
     )
 
 
+def losses(curve: Mapping[str, Any], named: str) -> Spec:
+    """Return the losses of one learning (learning.py) over its steps: of the training rows, and of the validation rows at the end of each epoch."""
+    points = [
+        {"step": p["step"], "epoch": p["epoch"], "loss": p["loss"], "rows": rows, "quality": p.get("quality")}
+        for rows in ("training", "validation")
+        for p in curve[rows]
+    ]
+    base = alt.Chart(alt.Data(values=points)).encode(
+        x=_steps(),
+        y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False), axis=alt.Axis(format="~g", tickCount=5)),
+        color=alt.Color("rows:N", scale=alt.Scale(domain=["training", "validation"], range=_CATEGORIES[:2])),
+        tooltip=[
+            "rows:N",
+            "step:Q",
+            alt.Tooltip("epoch:Q", format=".2f"),
+            alt.Tooltip("loss:Q", format=".4f"),
+            alt.Tooltip("quality:Q", format=".3f"),
+        ],
+    )
+    marked = base.transform_filter(f"datum.rows == 'validation' || {len(curve['training'])} == 1").mark_point(filled=True, size=45, opacity=1)
+    described = f"Loss of the training and the validation rows over the steps of {named}; the figures stand in the table below."
+    return _finished(alt.layer(base.mark_line(strokeWidth=2), marked), described, 200)
+
+
+def rates(curve: Mapping[str, Any], named: str) -> Spec:
+    """Return the learning rate of one learning over its steps."""
+    points = [{"step": p["step"], "epoch": p["epoch"], "rate": p["rate"]} for p in curve["training"]]
+    base = alt.Chart(alt.Data(values=points)).encode(
+        x=_steps(),
+        y=alt.Y("rate:Q", title="learning rate", scale=alt.Scale(zero=True), axis=alt.Axis(format="~g", tickCount=5)),
+        tooltip=["step:Q", alt.Tooltip("epoch:Q", format=".2f"), alt.Tooltip("rate:Q", format=".3g")],
+    )
+    line = base.mark_line(strokeWidth=2, color="var(--c3)", point={"filled": True, "color": "var(--c3)"} if len(points) == 1 else False)
+    return _finished(line, f"Learning rate over the steps of {named}; the figures stand in the table below.", 200)
+
+
+def _steps() -> alt.X:
+    return alt.X("step:Q", title="step", axis=alt.Axis(format="~s", tickCount=5))
+
+
 def _names(points: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
     """Return the entries' names: above each point and towards the middle; beside a cascade, whose reference stands as high."""
     if not points:

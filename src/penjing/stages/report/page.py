@@ -23,6 +23,7 @@ from markupsafe import Markup
 from penjing.core.files import read_json
 from penjing.core.report import STEPS
 from penjing.stages.report import charts, words
+from penjing.stages.report.learning import lines
 
 _HERE = Path(__file__).parent
 _WIDE = 12
@@ -62,6 +63,10 @@ def _charts(report: Mapping[str, Any]) -> dict[str, charts.Spec]:
     cascade, confusion = report.get("cascade"), report.get("confusion")
     if cascade and cascade["curve"]:
         drawn["curve"] = charts.curve(report)
+    for i, (tier, told) in enumerate((report.get("learning") or {}).items()):
+        for j, curve in enumerate(told["curves"]):
+            drawn[f"loss-{i}-{j}"] = charts.losses(curve, f"{tier}, {curve['name']}")
+            drawn[f"rate-{i}-{j}"] = charts.rates(curve, f"{tier}, {curve['name']}")
     for i, (tier, found) in enumerate((report.get("reliability") or {}).items()):
         drawn[f"reliability-{i}"] = charts.reliability(found["before"], found["after"], tier)
     if confusion and len(confusion["labels"]) > _WIDE:
@@ -80,7 +85,7 @@ def _slices(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 @cache
 def _templates() -> Environment:
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {name: getattr(words, name) for name in words.FILTERS}
+    environment.filters |= {name: getattr(words, name) for name in words.FILTERS} | {"lines": lines}
     return environment
 
 

@@ -7,7 +7,22 @@ from typing import Any
 
 from penjing.core.report import figure
 
-FILTERS = ("named", "amount", "interval", "share", "change", "reach", "limit", "cost_of", "measured", "points", "gain_interval", "promised")
+FILTERS = (
+    "named",
+    "amount",
+    "interval",
+    "share",
+    "change",
+    "reach",
+    "limit",
+    "cost_of",
+    "measured",
+    "points",
+    "gain_interval",
+    "promised",
+    "estimated",
+    "off",
+)
 """Functions of this module that the page's template calls."""
 _SCALED = {"B": (1e-6, "MB"), "Wh": (1e3, "mWh"), "1/s": (1.0, "")}
 """Units whose figures are easier to read in another."""
@@ -126,6 +141,24 @@ def mistakes(confusion: Mapping[str, Any] | None, most: int) -> list[dict[str, A
         if n and t != g
     ]
     return sorted(found, key=lambda cell: -int(cell["n"]))[:most]
+
+
+def estimated(cost: Mapping[str, Any], scale: float = 1.0) -> str:
+    """Return "estimated 12 [8, 20]" of a cost of learning; "not estimated" where it was not."""
+    if cost["estimate"] is None:
+        return "not estimated"
+    ends = "" if cost["low"] is None or cost["high"] is None else f" [{amount(cost['low'] * scale, 2)}, {amount(cost['high'] * scale, 2)}]"
+    return f"estimated {amount(cost['estimate'] * scale)}{ends}"
+
+
+def off(cost: Mapping[str, Any]) -> str:
+    """Return by how much an estimate was off, "took 12% more"; empty where one side is not known."""
+    if not cost["estimate"] or cost["actual"] is None:
+        return ""
+    ratio = cost["actual"] / cost["estimate"]
+    if ratio >= 2:
+        return f"{amount(ratio, 2)} times as much"
+    return "as estimated" if round(abs(ratio - 1), 2) == 0 else f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'less'}"
 
 
 def credit_of(report: Mapping[str, Any], name: str) -> float | None:

@@ -179,3 +179,36 @@ def test_what_the_model_cannot_do_is_refused_before_anything_is_spent(deep: Fit,
     rows = [{"text": "good"}] * 8
     with pytest.raises(PlanError, match=word):
         estimate(deep.options(**given), rows, ["text"], {"logits": Spec(2, "softmax")}, Machine.here(), 8)
+
+
+@pytest.mark.changes("learners.transformer.pretrain")
+@pytest.mark.parametrize("objective", ["masked", "causal"])
+@pytest.mark.parametrize("tune", ["frozen", "full"])
+def test_it_learns_the_language_first_where_that_is_asked_for(deep: Fit, new_run: NewRun, tmp_path: Path, objective: str, tune: str) -> None:
+    said: list[str] = []
+
+    class Listener(Silent):
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+    run = new_run(progress=Listener())
+    pretrain = {"objective": objective, "epochs": 1, "learning_rate": 1e-3}
+    frozen = body(deep(new_run(), tune="frozen"), tmp_path / "frozen")
+    adapted = body(deep(run, tune=tune, pretrain=pretrain, epochs=1), tmp_path / "adapted")
+    assert adapted.keys() == frozen.keys()
+    assert not np.array_equal(adapted["embeddings.word_embeddings.weight"], frozen["embeddings.word_embeddings.weight"])
+    assert any("perplexity" in sentence for sentence in said)
+
+
+def test_a_tokenizer_without_a_mask_cannot_be_asked_for_what_is_hidden(deep: Fit, tmp_path: Path) -> None:
+    import shutil
+
+    from penjing.core.machine import Machine
+    from penjing.core.types import Spec
+
+    shutil.copytree(deep.model, tmp_path / "maskless")
+    tokenizer = tmp_path / "maskless" / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace("[MASK]", "[OTHER]"))
+    options = deep.options(model=f"path:{tmp_path / 'maskless'}", pretrain={"objective": "masked"})
+    with pytest.raises(PlanError, match="no token for what is hidden"):
+        estimate(options, [{"text": "good"}] * 8, ["text"], {"logits": Spec(2, "softmax")}, Machine.here(), 8)

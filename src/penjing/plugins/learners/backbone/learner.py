@@ -17,6 +17,7 @@ from penjing.core.types import Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.backbone import options as settings
 from penjing.plugins.learners.backbone import planning
 from penjing.training.net_learner import NetLearner
+from penjing.training.regime import refused
 
 
 class Backbone(NetLearner):
@@ -30,7 +31,9 @@ class Backbone(NetLearner):
         cls, options: settings.Options, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int
     ) -> Estimate:
         """Raises PlanError where the model or its size does not serve, MissingLibrary where torch, transformers or Pillow is absent."""
-        cls.create(options, outputs)
+        spec = cls.create(options, outputs).spec
+        if options.tune == "full":
+            refused(options, spec, cls.tier)
         return planning.estimate(options, machine, count)
 
     def fit(self, examples: Examples, validation: Examples, fitting: Fitting) -> None:

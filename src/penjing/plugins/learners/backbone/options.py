@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from penjing.core.config import Section
 from penjing.core.errors import PlanError
 from penjing.plugins.learners.backbone import models
 from penjing.training.augment_options import AugmentConfig
+from penjing.training.regime import Regime
 
 
-class Options(Section):
+class Options(Regime):
     """A model that has learnt from many pictures, with a linear head."""
 
     model: str = "efficientnet-lite0"
@@ -24,14 +24,12 @@ class Options(Section):
     fit: Literal["crop", "stretch", "pad"] = "crop"
     """How a picture that is no square becomes one: its middle is cut out, it is stretched, or bars are added."""
     epochs: int = Field(default=5, ge=1, le=1000)
-    """Most times that fine-tuning goes through the training rows; the best by validation loss, once calibrated, is kept. Only with tune: full."""
+    """Most times that fine-tuning goes through the training rows; the best by validation loss, once calibrated, is kept. Only with tune: full, as
+    all that says how a net descends."""
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
-    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line. The default suits small convolutional
-    models; transformers want 2e-5 to 1e-4. Only with tune: full."""
+    """Highest step of the optimizer. The default suits small convolutional models; transformers want 2e-5 to 1e-4. Only with tune: full."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Rows in one step of fine-tuning. Only with tune: full."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Number format of products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
     augment: AugmentConfig = AugmentConfig()
     """Changes to training pictures by chance while fine-tuning; mirrored and cropped unless said otherwise. Whether a mirrored picture still shows
     the same depends on what is asked. Only with tune: full."""

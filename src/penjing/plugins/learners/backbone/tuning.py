@@ -21,11 +21,9 @@ from penjing.plugins.learners.backbone import models
 from penjing.plugins.learners.backbone.options import Options
 from penjing.training import wide_heads
 from penjing.training.augment import Augmentation
-from penjing.training.nets import NetSchedule, learn_net
+from penjing.training.nets import learn_net
 from penjing.training.precision import chosen
 from penjing.training.vision import PIXELS, Vision, features
-
-_WEIGHT_DECAY = 0.01
 
 
 def learnt(options: Options, spec: Spec, examples: Examples, validation: Examples, fitting: Fitting) -> Vision:
@@ -37,11 +35,8 @@ def learnt(options: Options, spec: Spec, examples: Examples, validation: Example
     _learn_head(net, spec, examples, validation, precision, name, fitting)
     if options.tune == "full":
         net.to(memory_format=torch.channels_last)  # as the pixels come, and twice as fast
-        schedule = NetSchedule(
-            options.epochs, options.learning_rate, options.batch_size, _WEIGHT_DECAY, precision, fitting.seed, patience=options.epochs
-        )
         fingerprint = digest([name, options.augment.model_dump()])
-        learn_net(net, spec, examples, validation, schedule, fitting, fingerprint, Augmentation(options.augment, fitting.seed))
+        learn_net(net, spec, examples, validation, options, fitting, fingerprint, Augmentation(options.augment, fitting.seed))
         net.to(memory_format=torch.contiguous_format)
     return net
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from penjing.core.errors import PlanError, nearest
 from penjing.core.types import Estimate, Spec
 from penjing.plugins.learners.boosted_trees.options import Options
+from penjing.plugins.learners.boosted_trees.search import ENOUGH
 
 _ROW_NS, _BIN_NS, _TREE_NS = 20.0, 6.0, 500_000
 """Time of a tree on one core: for each row, each value, and in any case. Measured on an AMD EPYC of 2.6 GHz, with busy neighbours."""
 _ROUNDS = 400
 """Rounds until held-out rows say stop, at a learning rate of 0.05; fewer in most cases."""
-_BASE_BYTES = 100 << 20
+_BASE_BYTES = 240 << 20
+_JUDGED_APART = 10 * ENOUGH
+"""Training rows up to which, with the usual share of validation rows, a part is held out and the trees are grown a second time, from all."""
 _NODE_BYTES = 60
 
 
@@ -20,7 +23,7 @@ def estimate(options: Options, columns: int, spec: Spec, cores: int, count: int)
     """Return the cost of learning from `count` rows of so many columns."""
     rounds = min(options.trees, int(_ROUNDS * 0.05 / options.learning_rate) + options.patience)
     a_round = 1 if spec.link == "softmax" and spec.width == 2 else spec.width
-    trees = rounds * a_round * (1 + options.search)
+    trees = rounds * a_round * (1 + options.search + (count < _JUDGED_APART))
     seconds = trees * (_TREE_NS + (_ROW_NS + _BIN_NS * columns) * count / cores) / 1e9
     memory = _BASE_BYTES + count * (columns * 6 + 40 + 24 * a_round) + rounds * a_round * options.leaves * 4 * _NODE_BYTES
     disk = count * columns * 4 + rounds * a_round * options.leaves * _NODE_BYTES

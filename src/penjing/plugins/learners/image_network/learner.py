@@ -20,6 +20,7 @@ from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.image_network import options as settings
 from penjing.training.net_learner import NetLearner
+from penjing.training.regime import refused
 
 _LEARNING = {"f32": 0.25, "bf16": 0.35}
 """Multiply-adds a second of a training step, as a share of what the float32 probe reaches. Read on two busy cores, so rather too little."""
@@ -52,6 +53,7 @@ class ImageNetwork(NetLearner):
             raise PlanError(
                 f"Pictures of {options.size} pixels a side have room for {most} stages, and stages is {options.stages}. Set stages: {most}."
             )
+        refused(options, next(iter(outputs.values())), cls.tier)
         precision = options.precision if options.precision != "auto" else "bf16" if machine.bf16 else "f32"
         multiplied, parameters = _size(options)
         probe = probed()

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from penjing.core.config import Section
 from penjing.training.augment_options import AugmentConfig
+from penjing.training.regime import Regime
 
 
-class Options(Section):
+class Options(Regime):
     """A small convolutional net, learnt from nothing but the training rows."""
 
     size: int = Field(32, ge=16, le=512)
@@ -24,15 +24,13 @@ class Options(Section):
     epochs: int = Field(20, ge=1, le=1000)
     """Most times that learning goes through the training rows; the best by validation loss, once calibrated, is kept."""
     patience: int = Field(5, ge=1, le=1000)
-    """Epochs without a better validation loss after which learning stops."""
+    """Epochs in a row without a better validation loss after which learning stops."""
     learning_rate: float = Field(2e-3, gt=0, le=1)
-    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line."""
-    batch_size: int | None = Field(None, ge=1, le=4096)
+    """Highest step of the optimizer."""
+    batch_size: int | None = Field(None, ge=1, le=4096)  # type: ignore[assignment]  # chosen before it is handed on
     """Rows in one step; where not given a hundredth of the training rows, from 16 to 64: few rows need the more steps."""
     weight_decay: float = Field(0.05, ge=0, le=10)
-    """How strongly AdamW draws weights, but for biases and norms, to zero."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Number format of products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
+    """L2: what every step takes from matrices, as a share of the step size for adamw and lion; added to the gradient for the others."""
     augment: AugmentConfig = AugmentConfig()
     """Changes to training pictures by chance; mirrored and cropped unless said otherwise. Whether a mirrored picture still shows the same depends
     on what is asked."""

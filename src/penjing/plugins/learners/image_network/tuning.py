@@ -13,8 +13,7 @@ from penjing.plugins.learners.image_network.options import Options
 from penjing.training.augment import Augmentation
 from penjing.training.convolutions import Convolutions
 from penjing.training.losses import prior
-from penjing.training.nets import NetSchedule, learn_net
-from penjing.training.precision import chosen
+from penjing.training.nets import learn_net
 
 
 def learnt(options: Options, spec: Spec, examples: Examples, validation: Examples, fitting: Fitting) -> Convolutions:
@@ -24,10 +23,8 @@ def learnt(options: Options, spec: Spec, examples: Examples, validation: Example
         net = Convolutions(spec.width, options.channels, options.stages)
     net.set_head(np.zeros(net.head.weight.shape), prior(np.asarray(examples.target), spec, examples.weight))
     net.to(memory_format=torch.channels_last)  # as the pixels come, and twice as fast
-    precision = chosen(options.precision)
-    batch = options.batch_for(len(examples))
-    schedule = NetSchedule(options.epochs, options.learning_rate, batch, options.weight_decay, precision, fitting.seed, options.patience)
+    regime = options.model_copy(update={"batch_size": options.batch_for(len(examples))})
     fingerprint = digest([options.channels, options.stages, options.augment.model_dump()])
-    learn_net(net, spec, examples, validation, schedule, fitting, fingerprint, Augmentation(options.augment, fitting.seed))
+    learn_net(net, spec, examples, validation, regime, fitting, fingerprint, Augmentation(options.augment, fitting.seed))
     net.to(memory_format=torch.contiguous_format)
     return net

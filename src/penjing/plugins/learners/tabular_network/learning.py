@@ -16,8 +16,7 @@ from penjing.core.files import digest
 from penjing.core.protocols import Fitting
 from penjing.core.types import Batch, NDArray, Spec
 from penjing.plugins.learners.tabular_network.options import Options
-from penjing.training.nets import Net, NetSchedule, learn_net
-from penjing.training.precision import chosen
+from penjing.training.nets import Net, learn_net
 from penjing.training.tabular import FtTransformer, Mlp, edges
 
 _BINS = 64
@@ -35,16 +34,8 @@ def learnt(options: Options, spec: Spec, examples: Examples, validation: Example
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitting.seed)
         net: Any = begun(options, spec, examples.inputs, [len(counts) for counts in seen])
-    schedule = NetSchedule(
-        options.epochs,
-        options.learning_rate,
-        options.rows_a_step(len(examples)),
-        options.weight_decay,
-        chosen(options.precision),
-        fitting.seed,
-        options.patience,
-    )
-    learn_net(net, spec, examples, validation, schedule, fitting, digest(["tabular-network", net.config]))
+    regime = options.model_copy(update={"batch_size": options.rows_a_step(len(examples))})
+    learn_net(net, spec, examples, validation, regime, fitting, digest(["tabular-network", net.config]), mixup=options.mixup)
     if net.coded is not None:
         net.coded.fill(seen)
     result: Net = net

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from penjing.core.config import Section
+from penjing.training.regime import Regime
 
 
-class Options(Section):
+class Options(Regime):
     """A network over the columns of a table: an MLP, or a Transformer in which every column is a token."""
 
     architecture: Literal["mlp", "ft-transformer"] = "mlp"
@@ -20,18 +20,17 @@ class Options(Section):
     """Layers, one after the other."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of the units that each step of learning leaves out at chance (0 to 1)."""
-    epochs: int = Field(default=20, ge=1, le=10000)
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    """Strength of mixing what the last layer is given of a row, and its answer, with those of another (manifold mixup; alpha of Verma et al. 2019;
+    0 is off)."""
+    epochs: int = Field(default=20, ge=1, le=10_000)
     """Times, at most, that learning goes through the training rows; the best by validation loss, once calibrated, is kept."""
-    patience: int = Field(default=5, ge=1, le=10000)
+    patience: int = Field(default=5, ge=1, le=10_000)
     """Epochs in a row without a better validation loss after which learning stops."""
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    """Highest step of AdamW, reached after a tenth of the steps and then brought down to zero in a line."""
-    batch_size: int | None = Field(default=None, ge=1, le=65536)
+    """Highest step of the optimizer."""
+    batch_size: int | None = Field(default=None, ge=1, le=65_536)  # type: ignore[assignment]  # chosen before it is handed on
     """Rows in one step; left out: 256, and fewer of few rows, so that an epoch has a hundred steps or the step sixteen rows."""
-    weight_decay: float = Field(default=0.01, ge=0, le=10)
-    """What AdamW takes from matrices in each step, as a share of the step size."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Number format of matrix products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
     runtime: Literal["openvino-runtime", "onnx-runtime", "torch-runtime"] = "openvino-runtime"
     """The engine that the learnt network is exported to."""
     scale: Literal["z", "min-max", "quantile"] = "quantile"

@@ -12,6 +12,7 @@ from penjing.core.errors import PlanError
 from penjing.core.machine import Machine
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.tabular_network.options import Options
+from penjing.training.regime import refused
 
 HEADS = 8
 """Of attention; the width of a Transformer is a multiple of it."""
@@ -36,6 +37,8 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
         raise PlanError(f"A tabular network learns one output, and the task asks for {len(outputs)}: {', '.join(outputs)}. Leave the tier out.")
     if options.architecture == "ft-transformer" and options.units % HEADS:
         raise PlanError(f"The width {options.width} is no multiple of {HEADS}, as an ft-transformer needs it. Set width: {_round(options.units)}.")
+    idle = "has layers that keep nothing which could be computed again" if options.architecture == "mlp" else ""
+    refused(options, next(iter(outputs.values())), "tabular-network", checkpointing=idle)
     processor = plugins.load("processors", "columns")
     sample = rows[:_SAMPLE]
     encoded = processor(**processor.options_from(sample, columns, options.resolved())).encode(sample)

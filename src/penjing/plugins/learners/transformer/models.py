@@ -5,14 +5,17 @@ How a name becomes a folder is told in core/models.py.
 
 from __future__ import annotations
 
+import json
 from math import prod
 from pathlib import Path
 
 from penjing.core.errors import PlanError
 from penjing.core.models import Models, Packaged, config, shapes, weights
 
-__all__ = ["PACKAGED", "Packaged", "checked", "config", "parameters", "resolve", "shapes", "weights"]
+__all__ = ["MASKS", "PACKAGED", "Packaged", "checked", "config", "parameters", "resolve", "shapes", "special_tokens", "weights"]
 
+MASKS = ("[MASK]", "<mask>")
+"""What the token is called that stands for a hidden one."""
 _FILES = ["config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json"]
 """What is fetched from the hub: neither code nor pickles."""
 
@@ -49,6 +52,15 @@ def checked(folder: Path, name: str) -> Path:
             f"The model {name!r} has {why}, in {folder}. Convert it where you trust it: AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         )
     return folder
+
+
+def special_tokens(folder: Path) -> dict[str, int]:
+    """Return the ids of the tokens that stand for no text, by what they are called, as tokenizer.json lists them."""
+    try:
+        told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return {one["content"]: int(one["id"]) for one in told.get("added_tokens", []) if one.get("special")}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise PlanError(f"{folder / 'tokenizer.json'} is not a tokenizer: {error!r}. Fetch the model's folder again.") from error
 
 
 def parameters(folder: Path) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from penjing.core.errors import ConfigError
 from penjing.plugins.learners.transformer import models
+from penjing.training.pretraining_options import Pretraining
 from penjing.training.regime import Regime
 
 ADAPTERS = ("lora", "dora", "ia3")
@@ -42,6 +43,8 @@ class Options(Regime):
     """Share left out by chance of what embeddings, attention and layers give, while learning. Not with tune: frozen."""
     mixup: float = Field(default=0.0, ge=0, le=10)
     """Mixes what the head is given, and the targets, of two texts, with a share from Beta(mixup, mixup); 0 mixes nothing. Not with tune: frozen."""
+    pretrain: Pretraining = Pretraining()
+    """Learning from the texts alone, labelled or not, before anything else: adapts the model to the language of these texts."""
     exits: list[int] = Field(default_factory=list)
     """Depths, in layers, at which a head answers early, rising: [2, 4] of six. Each becomes a tier of its own, and the next goes on from it."""
     max_tokens: int = Field(default=256, ge=8, le=131072)

@@ -109,6 +109,15 @@ def _check_tuning(options: Options, described: dict[str, Any], folder: Path) -> 
             f"The model {options.model!r} is of the family {family!r}, whose layers cannot be told apart here, as {unfit[0]} needs it; "
             f"these can: {', '.join(_CUT)}. Leave it out, or choose another model."
         )
+    if options.pretrain.objective == "causal" and family not in _CUT:
+        raise PlanError(
+            f"The model {options.model!r} is of the family {family!r}, which cannot learn the next token here. Set pretrain: {{objective: masked}}."
+        )
+    if options.pretrain.objective == "masked" and not set(models.MASKS) & models.special_tokens(folder).keys():
+        raise PlanError(
+            f"The tokenizer of the model {options.model!r} has no token for what is hidden ({' or '.join(models.MASKS)}), "
+            "as pretrain: {objective: masked} needs it. Set pretrain: {objective: causal}, or leave it out."
+        )
     if options.layers is not None and options.layers >= layers:
         raise PlanError(f"The model {options.model!r} has {layers} layers, and layers is {options.layers}. Set fewer, or tune: full.")
     if options.tune in ADAPTERS:

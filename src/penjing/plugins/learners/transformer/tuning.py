@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,10 +28,12 @@ from penjing.training.adapters import adapt, merged
 from penjing.training.encoder import Encoder, pretrained
 from penjing.training.features import features
 from penjing.training.fingerprints import of_examples, of_weights
+from penjing.training.guessing import Language
 from penjing.training.loop import learn
 from penjing.training.memory import kept
 from penjing.training.packed import Packed, reader
 from penjing.training.precision import chosen
+from penjing.training.pretraining import pretrain
 from penjing.training.segments import check_cuts
 from penjing.training.texts import Frozen, Texts
 from penjing.training.trainee import Judged, judged
@@ -46,6 +49,7 @@ def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, va
     model = digest([sha256(path) for path in (folder / "config.json", *models.weights(folder))])
     this = _Tuning(options, encoder, examples, validation, model, fitting)
     with kept():
+        this.pretrain(folder)
         if options.tune == "frozen":
             this.learn_head(options.exits)
         else:
@@ -60,6 +64,17 @@ class _Tuning:
     def __init__(self, options: Options, encoder: Encoder, examples: Examples, validation: Examples, model: str, fitting: Fitting) -> None:
         self.options, self.encoder, self.examples, self.validation = options, encoder, examples, validation
         self.model, self.fitting, self.precision = model, fitting, chosen(options.precision)
+
+    def pretrain(self, folder: Path) -> None:
+        """Let the encoder learn the language of the texts, labelled or not, where the options ask for it."""
+        if self.options.pretrain.objective == "none":
+            return
+        special, config, fitting = models.special_tokens(folder), self.encoder.body.config, self.fitting
+        mask = next((special[name] for name in models.MASKS if name in special), None)
+        language = Language(int(config.vocab_size), mask, tuple(sorted(special.values())))
+        texts = [self.examples, *([] if fitting.unlabelled is None else [fitting.unlabelled])]
+        pretrain(self.encoder.body, texts, self.options.pretrain, self.precision, fitting, self.model, language, piece=self.options.piece)
+        self.model = of_weights(self.encoder.body)
 
     def tune(self) -> None:
         """Learn the head, and from there what the options name."""

@@ -1,0 +1,64 @@
+"""From encoded texts to a learnt network: the language first, then the task. Knows no files and no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from penjing.core import plugins
+from penjing.core.examples import Examples
+from penjing.core.files import digest
+from penjing.core.protocols import Fitting
+from penjing.core.types import Spec
+from penjing.plugins.learners.text_network.options import Options
+from penjing.training.encoder import Encoder
+from penjing.training.fingerprints import of_examples
+from penjing.training.guessing import Language
+from penjing.training.loop import learn
+from penjing.training.losses import prior
+from penjing.training.memory import kept
+from penjing.training.precision import chosen
+from penjing.training.pretraining import pretrain
+from penjing.training.text_bodies import begun, reading
+from penjing.training.texts import Texts
+
+
+def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:
+    """Return the network. Raises DataError with too few texts to learn a language from, RunFailed where learning diverges."""
+    with kept():
+        return _learnt(options, outputs, examples, validation, fitting)
+
+
+def _learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:
+    language, precision = _language(options, fitting.names), chosen(options.precision)
+    made = (
+        options.architecture,
+        language.size,
+        options.width,
+        options.layers,
+        options.max_tokens,
+        options.bidirectional,
+        options.dropout,
+        fitting.seed,
+    )
+    body, began = begun(*made), digest(made)
+    causal = options.pretrain.objective == "causal"
+    texts = [examples] if fitting.unlabelled is None else [examples, fitting.unlabelled]
+    read = reading(body, precision, causal, 0.0, options.checkpointing)
+    pretrain(body, texts, options.pretrain, precision, fitting, began, language, read, options.piece)
+    encoder = Encoder(body, outputs)
+    encoder.set_head(np.zeros(tuple(encoder.head.weight.shape)), prior(examples.target, encoder.spec, examples.weight))
+    way = reading(body, precision, False, options.dropout, options.checkpointing)
+    trainee = Texts(encoder, way, examples, validation, options.label_smoothing)
+    told = [began, options.pretrain.model_dump(), *map(of_examples, (*texts, validation))]
+    learn(trainee, options, fitting, digest(told), "learning")
+    encoder.eval()
+    return encoder
+
+
+def _language(options: Options, names: Mapping[str, Sequence[str]]) -> Language:
+    """Return the tokens there are: those that the processor names, or as many as it may have where it names none."""
+    special = plugins.load("processors", "subwords").special()
+    size = len(names.get("input_ids", ())) or options.vocabulary
+    return Language(size, special["[MASK]"], tuple(special.values()))
