@@ -6,8 +6,8 @@ A plan is a learner, its options and a number of rows. Rows are drawn from the f
 up: texts of words that tell the topic a little, and tables. Each plan is tried and reckoned as `penjing plan` does, and then learnt and exported in a
 process of its own, whose seconds and peak of memory (VmHWM) are the actual ones. A plan that is reckoned to take longer than --most is drawn anew.
 
-Printed are estimate, range and actual of each plan, and the share of plans whose estimate is within 25 % of the actual, for time and for memory. What is
-done is kept in WORK: the same command again goes on. Let nothing else run meanwhile.
+Printed are estimate, range and actual of each plan, and the share of plans whose estimate is within 25 % of the actual, for time and for memory.
+What is done is kept in WORK: the same command again goes on. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations
@@ -250,13 +250,14 @@ def learn(place: Path) -> None:
 
 
 def line(number: int, found: Mapping[str, Any]) -> str:
-    estimate, actual = found["estimate"], found["actual"]
+    told, actual = found["estimate"], found["actual"]
     described = ", ".join(f"{key} {value}" for key, value in found["options"].items())
-    seconds = f"{estimate['seconds']:6.1f} s ({estimate['seconds_low']:.0f} to {estimate['seconds_high']:.0f})"
-    time_told = f"{seconds:24} {actual['seconds']:6.1f} s {estimate['seconds'] / actual['seconds'] - 1:+5.0%}"
-    memory = f"{estimate['memory_bytes'] / 1e6:6,.0f} MB {actual['memory_bytes'] / 1e6:6,.0f} MB {estimate['memory_bytes'] / actual['memory_bytes'] - 1:+5.0%}"
-    probed = "" if estimate["probed"] else " (formula)"
-    return f"{number:3} {found['learner']:16} {found['rows']:6,} rows  {time_told}  {memory}  {found['planning_seconds']:4.1f} s{probed}  {described}"
+    reckoned = f"{told['seconds']:.1f} s ({told['seconds_low']:.0f} to {told['seconds_high']:.0f})"
+    seconds = f"{reckoned:24} {actual['seconds']:6.1f} s {told['seconds'] / actual['seconds'] - 1:+5.0%}"
+    needed, had = told["memory_bytes"], actual["memory_bytes"]
+    memory = f"{needed / 1e6:6,.0f} MB {had / 1e6:6,.0f} MB {needed / had - 1:+5.0%}"
+    probed = "" if told["probed"] else " (formula)"
+    return f"{number:3} {found['learner']:16} {found['rows']:6,} rows  {seconds}  {memory}  {found['planning_seconds']:4.1f} s{probed}  {described}"
 
 
 def told(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

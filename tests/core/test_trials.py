@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penjing.core.trials import Descent, Trial, Trials, Whole, extrapolated
+from penjing.core.trials import Course, Descent, Trial, Trials, Whole, extrapolated
 from penjing.core.types import Estimate
 
 COLD, LOAD, READING, STEP, TOKEN, VALIDATION, EXPORT, ANSWER = 3.0, 0.4, 0.01, 0.05, 2e-4, 0.004, 5.0, 0.02
@@ -37,7 +37,7 @@ def trials(batch: int = 32, large: int = 64) -> Trials:
 
 
 def whole(rows: int = 8000, epochs: int = 3, batch: int = 32, **more: Any) -> Whole:
-    return Whole(rows, rows // 8, (epochs,), batch, formula=lambda n: Estimate(1.0, A_ROW * n, 7 * n), **more)
+    return Whole(rows, rows // 8, (Course(rows, epochs, batch),), formula=lambda n: Estimate(1.0, A_ROW * n, 7 * n), **more)
 
 
 @pytest.mark.parametrize(("rows", "epochs", "batch"), [(8000, 3, 32), (800, 1, 32), (50_000, 10, 16), (8000, 3, 64)])
@@ -80,12 +80,14 @@ def test_steps_that_scatter_widen_the_range() -> None:
     assert width[1] > 1.5 * width[0]
 
 
-def test_each_descent_has_its_own_epochs() -> None:
+def test_each_descent_has_its_own_rows_and_epochs() -> None:
     one = trials()
     two = replace(one, **{n: replace(getattr(one, n), descents=getattr(one, n).descents * 2) for n in ("cold", "small", "large")})
-    both = extrapolated(two, replace(whole(), epochs=(5, 3)))
+    both = extrapolated(two, replace(whole(), courses=(Course(8000, 5, 32), Course(8000, 3, 32))))
     only = extrapolated(one, whole())
     assert both.seconds - only.seconds == pytest.approx(5 * (STEP * 250 + TOKEN * TOKENS * 8000), rel=0.02)
+    few = extrapolated(two, replace(whole(), courses=(Course(1024, 1, 32), Course(8000, 3, 32))))
+    assert few.seconds - only.seconds == pytest.approx(STEP * 32 + TOKEN * TOKENS * 1024, rel=0.05)
 
 
 def fitted(rows: int, cold: bool = False) -> Trial:

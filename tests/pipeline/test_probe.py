@@ -12,9 +12,10 @@ from penjing.core.machine import Machine
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
 from penjing.core.tiers import TierConfig
+from penjing.core.trials import Course
 from penjing.core.types import Estimate
 from penjing.pipeline import probe, trial
-from penjing.pipeline.probe import Probe, batch_of, whole
+from penjing.pipeline.probe import Probe, batch_of, courses_of, whole
 from penjing.plugins.learners.tabular_network.options import Options as TabularOptions
 from penjing.stages.prepare.config import DataConfig
 from penjing.stages.prepare.prepare import prepare
@@ -107,6 +108,20 @@ def test_a_trial_keeps_the_batch_that_all_rows_will_have() -> None:
 
 @pytest.mark.parametrize(("patience", "fewest"), [(2, 3), (20, None)])
 def test_what_may_stop_early_is_said_to(patience: int, fewest: int | None) -> None:
-    found = whole(Regime(epochs=10, patience=patience), 1000, 100, 1, lambda count: Estimate(1, 1, 1))
+    found = whole(object, Regime(epochs=10, patience=patience), 1000, 100, 1, lambda count: Estimate(1, 1, 1))
     assert found.fewest_epochs == fewest
-    assert found.epochs == (10,)
+    assert found.courses == [Course(1000, 10, 32)]
+
+
+def test_a_learner_may_tell_what_it_descends() -> None:
+    class Twice:
+        @classmethod
+        def courses(cls, options: Any, count: int) -> list[Course]:
+            return [Course(10, 1, 1), Course(count, options.epochs, 2)]
+
+    assert whole(Twice, Regime(epochs=4), 100, 10, 1, lambda count: Estimate(1, 1, 1)).courses == [Course(10, 1, 1), Course(100, 4, 2)]
+
+
+def test_what_is_learnt_from_texts_alone_comes_first() -> None:
+    options = plugins.options("learners", "transformer")(tune="full", epochs=2, pretrain={"objective": "masked", "epochs": 7, "batch_size": 64})
+    assert courses_of(options, 500) == [Course(500, 7, 64), Course(500, 2, 32)]

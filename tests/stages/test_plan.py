@@ -77,7 +77,9 @@ def planned(data: Snapshot, tmp_path: Path, asked_for: bool = True, budget: dict
 
 def test_what_does_not_fit_is_refused_with_figures_and_what_would_fit(data: Snapshot, tmp_path: Path, costly: type[Costly]) -> None:
     costly.gigabytes = 31.0
-    with pytest.raises(PlanError, match=r"'costly': it needs about 31\.0 GB of memory and 20\.0 GB are free \(made up\)\. Set piece: 2048 \(7\.8 GB\)"):
+    with pytest.raises(
+        PlanError, match=r"needs about 31\.0 GB of memory and 20\.0 GB are free \(made up\)\. Set piece: 2048 \(7\.8 GB\) or piece: 512"
+    ):
         planned(data, tmp_path)
 
 
@@ -165,6 +167,18 @@ def test_cheaper_ways_come_the_best_first(costly: type[Costly]) -> None:
     told = [change for _, change in cheaper(tier(), memory=True)]
     assert told[:3] == ["piece: 2048", "piece: 512", "checkpointing: true"]
     assert told[-2:] == ["tune: partial", "tune: frozen"]
+
+
+def test_what_would_do_nothing_in_a_cheaper_way_is_left_out() -> None:
+    full = TierConfig.parse({"learner": "transformer", "tune": "full", "epochs": 4, "dropout": 0.1, "max_tokens": 64})
+    *_, (frozen, told) = cheaper(full)
+    assert told == "tune: frozen"
+    assert {name: value for name, value in frozen.dump().items() if name in ("tune", "epochs", "dropout", "max_tokens")} == {
+        "tune": "frozen",
+        "epochs": 3,
+        "dropout": 0.0,
+        "max_tokens": 64,
+    }
 
 
 # Afterwards

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from penjing.core.errors import RunFailed
+from penjing.core.errors import PlanError, RunFailed
 from penjing.core.examples import Examples
 from penjing.core.protocols import Fitting, Silent
 from penjing.core.statistics import mean_loss, probabilities
 from penjing.core.types import Batch, Link, NDArray, Ragged, Spec
-from penjing.training import loop
+from penjing.training import loop, nets
 from penjing.training.losses import scaled
 from penjing.training.nets import Net, fingerprint_of, learn_net, tensors
 from penjing.training.regime import Regime
@@ -258,3 +258,34 @@ def test_progress_counts_examples(tmp_path: Path) -> None:
     counter = Counter()
     learnt(tmp_path, progress=counter)
     assert (counter.total, counter.done) == (1200, 1200)
+
+
+def test_mixing_what_the_head_is_given_makes_answers_less_sure(tmp_path: Path) -> None:
+    train, none = examples(200, 1), examples(0, 2)
+    plain, mixed = (learnt(tmp_path / str(mixup), epochs=20, train=train, validation=none, mixup=mixup) for mixup in (0.0, 2.0))
+    sure = [np.abs(np.diff(logits(net, train), axis=1)).mean() for net in (plain, mixed)]
+    assert sure[1] < 0.8 * sure[0]
+    assert (logits(mixed, train).argmax(1) == train.target).mean() > 0.9
+
+
+def test_a_net_tells_how_much_it_multiplies(tmp_path: Path) -> None:
+    """Three times, forward and back, two for each product of a layer of 3 x 12 and one of 12 x 2."""
+    told: list[Any] = []
+    fitting = Fitting(0, Silent(), tmp_path, tmp_path, tell=lambda name, point: told.append(point))
+    learn_net(small(), Spec(2, "softmax"), examples(50, 1), examples(9, 2), Regime(epochs=1), fitting, "small")
+    assert told[0].operations == 50 * 3 * 2 * (3 * 12 + 12 * 2)
+
+
+def test_a_step_of_a_net_that_is_normed_by_batch_is_never_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    losses = nets._NetTrainee.losses
+    monkeypatch.setattr(nets._NetTrainee, "losses", lambda self, rows, epoch: sizes.append(len(rows)) or losses(self, rows, epoch))
+    learnt(tmp_path, batch_size=200, piece=64, epochs=2)
+    assert sizes == [200, 200]
+
+
+def test_computing_again_is_refused_where_a_batch_would_be_counted_twice(tmp_path: Path) -> None:
+    net = small()
+    net.blocks = nn.ModuleList([nn.Identity()])
+    with pytest.raises(PlanError, match="Leave checkpointing out"):
+        learnt(tmp_path, net=net, checkpointing=True)

@@ -89,7 +89,7 @@ def test_lion_is_algorithm_2_of_its_paper() -> None:
         for i, p in enumerate(expected):
             gradient = 2 * (p - 0.3 * step) * (i + 1)
             direction = np.sign(first * momenta[i] + (1 - first) * gradient)
-            p -= rate * (direction + (decay if p.ndim >= 2 else 0.0) * p)
+            expected[i] = p - rate * (direction + (decay if p.ndim >= 2 else 0.0) * p)
             momenta[i] = second * momenta[i] + (1 - second) * gradient
     found = walked(made(start, Regime(optimizer="lion", learning_rate=rate, weight_decay=decay)), start)
     for one, other in zip(found, expected, strict=True):

@@ -38,9 +38,9 @@ class Heard(Silent):
 
 
 def texts(count: int = 60, seed: int = 0) -> Examples:
-    """Return texts of a language in which each token is followed by the next one."""
+    """Return texts that go round and round through the five tokens of one of four subjects."""
     random = np.random.default_rng(seed)
-    counted = [4 + (random.integers(20) + np.arange(random.integers(6, 14))) % 20 for _ in range(count)]
+    counted = [4 + 5 * random.integers(4) + (random.integers(5) + np.arange(random.integers(6, 14))) % 5 for _ in range(count)]
     return Examples({"input_ids": Ragged.of([[1, *part, 2] for part in counted], np.int32)}, np.zeros(count, np.int64))
 
 
@@ -80,9 +80,9 @@ def perplexities(body: Any) -> tuple[float, float]:
 def test_the_perplexity_of_texts_held_out_falls(learn: Learn, architecture: str, objective: str) -> None:
     body = learn([texts(200)], architecture=architecture, objective=objective, epochs=6, share=0.25)
     before, after = perplexities(body)
-    # Of 20 tokens alike in number; the first of a text can only be guessed by chance, so that causal ends at about 1.3 at best.
+    # 20 tokens are alike in number; who knows the subject chooses among 5.
     assert before > 15
-    assert after < 6
+    assert after < 7
     assert f"perplexity {before:,.1f} before, {after:,.1f} after" in body.heard[-1]
     assert "on 20 texts held out" in body.heard[-1]
     assert not body.training

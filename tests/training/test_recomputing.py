@@ -16,9 +16,7 @@ from penjing.training.recomputing import normed_by_batch, recomputed
 class Deep(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Dropout(0.3), nn.Linear(64, 16), nn.Tanh()) for _ in range(4)
-        )
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Dropout(0.3), nn.Linear(64, 16), nn.Tanh()) for _ in range(4))
 
     def forward(self, x: Any) -> Any:
         for block in self.blocks:

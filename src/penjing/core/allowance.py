@@ -19,7 +19,7 @@ class Allowance:
     drawn: Callable[[], float] = lambda: 0.0
     """Joules used since the beginning."""
     began: float = field(default_factory=time.monotonic)
-    stopped: str | None = None
+    stopped: str | None = field(default=None, init=False)
     """Why learning was told to stop; None where it was not."""
 
     def spent(self) -> str | None:

@@ -24,7 +24,7 @@ from penjing.core.errors import BadRequest, MissingLibrary, nearest
 _HOME = "penjing.plugins"
 
 _EXTRAS = {
-    **dict.fromkeys(("torch", "transformers"), "train"),
+    **dict.fromkeys(("torch", "transformers", "peft"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "lightgbm": "tables",
     "mlflow": "mlflow",

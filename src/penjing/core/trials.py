@@ -89,14 +89,27 @@ class Trials:
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """One descent of all of the learning."""
+
+    rows: int
+    epochs: int
+    batch: int
+    """Rows of a step."""
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * math.ceil(self.rows / self.batch)
+
+
+@dataclass(frozen=True, slots=True)
 class Whole:
     """What all of the learning is made of."""
 
     rows: int
     validation: int
-    epochs: Sequence[int] = (1,)
-    """Of each descent, the last one last; the last stands for those that are missing before it."""
-    batch: int = 1
+    courses: Sequence[Course] = ()
+    """One a descent, in their order; of what was seen to descend more often the last stands for those before it too."""
     piece: float = math.inf
     """Most tokens that go through the model at once."""
     fewest_epochs: int | None = None
@@ -145,14 +158,14 @@ def _seconds(trials: Trials, whole: Whole) -> tuple[float, float, float]:
     if not large.descents:
         return once, 0.0, _WHOLE_ERROR if large.rows < whole.rows else _MODEL_ERROR
     steps, spread = 0.0, []
-    for place, descent in enumerate(large.descents):
+    for place, (descent, course) in enumerate(_paired(large.descents, whole)):
         a_step, a_token = _pace(small.descents[place] if place < len(small.descents) else None, descent)
-        tokens = whole.rows * descent.tokens / max(descent.rows, 1)
-        steps += _epochs(whole, place, len(large.descents)) * (a_step * math.ceil(whole.rows / whole.batch) + a_token * tokens)
+        tokens = course.epochs * course.rows * descent.tokens / max(descent.rows, 1)
+        steps += a_step * course.steps + a_token * tokens
         spread.append(_scatter(descent))
     more = max(0.0, large.after - small.after) / max(large.validation - small.validation, 1)
     after = large.after + more * max(0, whole.validation - large.validation)
-    learning = steps + _epochs(whole, -1, len(large.descents)) * after
+    learning = steps + whole.courses[-1].epochs * after
     return once, learning, math.hypot(_MODEL_ERROR, max(spread))
 
 
@@ -183,13 +196,14 @@ def _scatter(descent: Descent) -> float:
     return float(2 * np.std(descent.seconds, ddof=1) / np.mean(descent.seconds) / math.sqrt(len(descent.seconds)))
 
 
-def _epochs(whole: Whole, place: int, descents: int) -> int:
-    from_end = descents - place if place >= 0 else -place
-    return whole.epochs[max(len(whole.epochs) - from_end, 0)]
+def _paired(descents: Sequence[Descent], whole: Whole) -> list[tuple[Descent, Course]]:
+    missing = len(descents) - len(whole.courses)
+    courses = [*[whole.courses[-1]] * missing, *whole.courses[max(-missing, 0) :]]
+    return list(zip(descents, courses, strict=True))
 
 
 def _share_at_least(whole: Whole) -> float:
-    return 1.0 if whole.fewest_epochs is None else min(1.0, whole.fewest_epochs / max(whole.epochs[-1], 1))
+    return 1.0 if whole.fewest_epochs is None else min(1.0, whole.fewest_epochs / max(whole.courses[-1].epochs, 1))
 
 
 def _memory(trials: Trials, whole: Whole) -> tuple[float, float]:
@@ -219,5 +233,6 @@ def _largest(sizes: NDArray, whole: Whole, rows: int) -> float:
     """Return the tokens of the largest piece of an epoch over `rows` rows of such sizes."""
     places = (np.arange(min(rows, _MOST)) + 0.5) / min(rows, _MOST)
     drawn = np.sort(sizes)[(places * len(sizes)).astype(np.int64)]
-    most = max(drawn[step].sum() for step in whole.divided(drawn, min(whole.batch, rows)))
+    batch = max(course.batch for course in whole.courses)
+    most = max(drawn[step].sum() for step in whole.divided(drawn, min(batch, rows)))
     return float(min(most, max(whole.piece, drawn.max())))

@@ -41,19 +41,19 @@ class Watch(Allowance, Silent):
     """Seconds from steps to what was told after them: validation."""
     last: float = field(default_factory=time.perf_counter)
     """When something was last heard."""
-    stopped: bool = True
+    ended: bool = True
     """Whether the next step is the first of a descent."""
 
     def spent(self) -> str | None:
         took = time.perf_counter() - self.last
-        if self.stopped:
+        if self.ended:
             self.seen.append(_Seen())
-        self.stopped, now = False, self.seen[-1]
+        self.ended, now = False, self.seen[-1]
         now.seconds.append(took)
         whole = now.epochs >= 1 and len(now.seconds) >= _STEPS
-        self.stopped = whole or (sum(now.seconds) > self.until and len(now.seconds) > 1)
+        self.ended = whole or (sum(now.seconds) > self.until and len(now.seconds) > 1)
         self.last = time.perf_counter()
-        return TRIED if self.stopped else None
+        return TRIED if self.ended else None
 
     def tell(self, name: str, point: Point) -> None:
         """Note how far the descent `name` is."""
@@ -62,12 +62,12 @@ class Watch(Allowance, Silent):
         now = self.seen[-1]
         now.name = now.name or name
         now.epochs, now.told = max(now.epochs, point.epoch), len(now.seconds)
-        if not self.stopped:
+        if not self.ended:
             self.between += time.perf_counter() - self.last
             self.last = time.perf_counter()
 
     def start(self, what: str, total: float) -> None:
-        self.stopped = True
+        self.ended = True
         self.last = time.perf_counter()
 
     def descents(self, rows: int, batch: int, tokens_a_row: float) -> tuple[Descent, ...]:

@@ -12,19 +12,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import penjing
+from penjing.core import plugins
 from penjing.core.config import Section
 from penjing.core.files import digest, read_json, sha256, write_json
 from penjing.core.machine import Machine
 from penjing.core.protocols import Progress
 from penjing.core.snapshot import Snapshot
 from penjing.core.tiers import TierConfig
-from penjing.core.trials import Trials, Whole, extrapolated
+from penjing.core.trials import Course, Trials, Whole, extrapolated
 from penjing.core.types import Estimate
 from penjing.pipeline.trial import FOUND, JOB
 from penjing.training.batches import epoch_batches
@@ -35,6 +36,15 @@ _STEPS_SECONDS, _WHOLE_SECONDS = 4.0, 1.2
 _PATIENCE_SECONDS = 300.0
 """After which a trial is given up."""
 _LIBRARIES = ("torch", "transformers", "openvino", "onnxruntime", "lightgbm", "numpy", "scipy")
+
+
+@runtime_checkable
+class HasCourses(Protocol):
+    """A learner that descends otherwise than its options tell by themselves; asked for by type."""
+
+    @classmethod
+    def courses(cls, options: Any, count: int) -> Sequence[Course]:
+        """Return what is descended, in its order, with `count` rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +61,14 @@ class Probe:
 
         formula: what the learner reckons for so many rows.
         """
+        if "of" in type(tier.options).model_fields:
+            return None  # made of other learners, whose formulas it adds up
         count = self.data.counts["train"] + (self.data.counts["unlabelled"] if tier.teacher is not None else 0)
         told = self._kept(tier, count)
         if told is None:
             return None
-        return extrapolated(Trials.read(told["trials"]), whole(tier.options, count, self.data.counts["validation"], told["members"], formula))
+        learner, validation = plugins.load("learners", tier.learner), self.data.counts["validation"]
+        return extrapolated(Trials.read(told["trials"]), whole(learner, tier.options, count, validation, told["members"], formula))
 
     def _kept(self, tier: TierConfig, count: int) -> dict[str, Any] | None:
         place = self.cache / f"tried-{self._key(tier)[:16]}.json"
@@ -100,24 +113,21 @@ class Probe:
         return None
 
 
-def whole(options: Section, count: int, validation: int, members: int, formula: Callable[[int], Estimate]) -> Whole:
+def whole(learner: Any, options: Section, count: int, validation: int, members: int, formula: Callable[[int], Estimate]) -> Whole:
     """Return what all of learning with `options` from `count` rows is made of."""
-    epochs = int(getattr(options, "epochs", 1) or 1)
-    inner = [value.epochs for _, value in options if isinstance(value, Section) and hasattr(value, "epochs")]
+    courses = learner.courses(options, count) if isinstance(learner, HasCourses) else courses_of(options, count)
     patience = getattr(options, "patience", None)
-    fewest = patience + 1 if isinstance(options, Regime) and patience is not None and patience + 1 < epochs else None
-    return Whole(
-        count,
-        validation,
-        (*inner, epochs),
-        batch_of(options, count),
-        float(getattr(options, "piece", math.inf)),
-        fewest,
-        isinstance(options, Regime),
-        members,
-        lambda sizes, batch: epoch_batches(sizes, batch, 0, 1),
-        formula,
-    )
+    steps = isinstance(options, Regime)
+    fewest = patience + 1 if steps and patience is not None and patience + 1 < courses[-1].epochs else None
+    piece = float(getattr(options, "piece", math.inf))
+    return Whole(count, validation, courses, piece, fewest, steps, members, lambda sizes, batch: epoch_batches(sizes, batch, 0, 1), formula)
+
+
+def courses_of(options: Section, count: int) -> list[Course]:
+    """Return what learning descends: first on the texts alone where the options have it so, then on the rows with their answers."""
+    inner = [value for _, value in options if isinstance(value, Section) and getattr(value, "objective", "none") != "none"]
+    epochs = int(getattr(options, "epochs", 1) or 1)
+    return [*(Course(count, one.epochs, one.batch_size) for one in inner), Course(count, epochs, batch_of(options, count))]
 
 
 def batch_of(options: Section, count: int) -> int:

@@ -112,25 +112,27 @@ def main(folder: Path) -> None:
     job = Job.read(folder)
     most, few = len(job.rows["train"]), FEW if job.steps else FEW_WHOLE
     few = min(few, most)
-    cold = tried(job, few)
-    small = tried(job, few) if few < most else cold
-    large = larger(job, small, most)
+    cold = tried(job, few).trial
+    small = tried(job, few)
+    large = larger(job, small.trial, small.seconds, most) or small
     forget_peak()
     started = time.perf_counter()
     engine = exported(large, job)
     export, export_bytes = time.perf_counter() - started, peak_bytes()
     answering = answered(engine, large, job)
-    trials = Trials(cold.trial, small.trial, large.trial, export, export_bytes, answering, large.watts, large.sizes)
+    trials = Trials(cold, small.trial, large.trial, export, export_bytes, answering, large.watts, large.sizes)
     write_json(folder / FOUND, {"trials": trials.as_json(), "members": 1 + (len(large.learner.exits) if isinstance(large.learner, HasExits) else 0)})
 
 
-def larger(job: Job, small: Tried, most: int) -> Tried:
-    """Return a trial with as many rows as fit the time, found by growing."""
-    best, spent = small, 0.0
-    while best.trial.rows < most and spent < job.seconds and (best is small or best.seconds < job.seconds / 3):
-        by = min(max(0.7 * job.seconds / max(best.seconds, 1e-3), 2.0), 16.0)
-        best = tried(job, min(most, int(best.trial.rows * by)))
-        spent += best.seconds
+def larger(job: Job, small: Trial, seconds: float, most: int) -> Tried | None:
+    """Return a trial with as many rows as fit the time, found by growing from one that took `seconds`; None where there are no more rows."""
+    best, rows, spent = None, small.rows, 0.0
+    while rows < most and spent < job.seconds and (best is None or seconds < job.seconds / 3):
+        rows = min(most, int(rows * min(max(0.7 * job.seconds / max(seconds, 1e-3), 2.0), 16.0)))
+        best = None  # what was learnt is let go of, so that its memory is not counted twice
+        best = tried(job, rows)
+        seconds = best.seconds
+        spent += seconds
     return best
 
 

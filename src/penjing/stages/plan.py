@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
@@ -185,7 +186,23 @@ def cheaper(tier: TierConfig, memory: bool = False) -> Iterator[tuple[TierConfig
         changes = _of_memory(tier.options) if memory else _of_time(tier.options)
     for change in changes:
         told = ", ".join(f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in change.items())
-        yield TierConfig(tier.learner, tier.name, tier.options.model_copy(update=change), tier.teacher), told
+        if (options := _changed(tier.options, change)) is not None:
+            yield TierConfig(tier.learner, tier.name, options, tier.teacher), told
+
+
+def _changed(options: Section, change: Mapping[str, Any]) -> Section | None:
+    """Return `options` with the `change`, without those of them that would do nothing beside it; None where it cannot be."""
+    kind, fields = type(options), type(options).model_fields
+    values = {name: getattr(options, name) for name, field in fields.items() if field.is_required()} | dict(change)
+    try:
+        found = kind.model_validate(values)
+        for name, field in fields.items():
+            if name not in values and (value := getattr(options, name)) != field.get_default(call_default_factory=True):
+                with suppress(ValueError):
+                    found, values = kind.model_validate({**values, name: value}), {**values, name: value}
+    except ValueError:
+        return None
+    return found
 
 
 def _of_time(options: Section) -> list[dict[str, Any]]:
@@ -282,7 +299,7 @@ def _fits(tier: TierConfig, estimate: Estimate, planner: _Planner) -> None:
     """Raise PlanError where not even the low end of what `tier` needs is free, with what would fit."""
     free = planner.machine.memory_bytes
     if (estimate.memory_low or 0) > free:
-        remedies = []
+        remedies: list[str] = []
         for other, change in cheaper(tier, memory=True):
             if len(remedies) < _TOLD and (costs := _reckoned(other, planner)) is not None and costs.memory_bytes <= free:
                 remedies.append(f"{change} ({_gigabytes(costs.memory_bytes)})")

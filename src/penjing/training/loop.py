@@ -81,7 +81,7 @@ class _Learning:
         self.state = State(self.net, optimizers.made(self.parameters, regime), Average(weights_of(self.net), regime))
         self.position = Position(_fingerprint(fingerprint, regime, fitting.seed))
         self.folder = fitting.checkpoints / name.replace(" ", "-")
-        self.steps = -(-trainee.count // regime.batch_size)
+        self.steps = max(1, -(-trainee.count // regime.batch_size))
         self.rate, self.why = 0.0, ""
         self.began = self.saved = time.monotonic()
         self.since = _Since(at=self.began)
@@ -113,7 +113,8 @@ class _Learning:
         if position is not None:
             self.position = position
         else:
-            self._take(first or self._validated())
+            self.fitting.workers.copy(list(self.state.weights.values()))
+            self._take(self._validated() if first is None else self._agreed(first))
             if math.isnan(self.position.best_loss) and self.regime.schedule == "plateau":
                 raise PlanError("schedule: plateau goes by the validation rows, and there are none. Set schedule: linear, or hold out some rows.")
         self.past_seconds, self.past_joules = self.position.seconds, self.position.joules
@@ -203,7 +204,13 @@ class _Learning:
     def _validated(self) -> Judged:
         self.net.eval()
         with torch.no_grad(), self.state.average.in_place():
-            return self.trainee.validated()
+            return self._agreed(self.trainee.validated())
+
+    def _agreed(self, found: Judged) -> Judged:
+        """Return what the first worker has found: all must decide alike, to the last bit."""
+        told = torch.tensor([found.scale, found.loss, found.quality], dtype=torch.float64)
+        self.fitting.workers.copy([told])
+        return Judged(*told.tolist())
 
     def _take(self, found: Judged, epoch: int = 0) -> None:
         """Keep the net, or the average of its weights, as the best."""

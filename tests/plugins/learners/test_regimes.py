@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -190,4 +189,3 @@ def test_what_cannot_act_is_refused_before_anything_is_spent(case: Case) -> None
 def test_the_same_regime_learns_the_same_weights(case: Case) -> None:
     again = np.asarray(case.fit()[0].run(take(case.batch, np.arange(40)))["logits"])
     assert np.array_equal(again, case.answers())
-    assert math.isfinite(float(again.sum()))

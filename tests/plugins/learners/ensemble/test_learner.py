@@ -83,6 +83,18 @@ def test_a_bag_holds_as_many_members_as_were_asked_for_each_of_rows_of_its_own(e
     np.testing.assert_allclose(probabilities(logits(four, made(40)), "softmax"), shares, atol=1e-6)
 
 
+def test_a_member_of_a_bag_counts_each_row_as_often_as_it_was_drawn(ensemble: Learnt, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    linear, drawn = plugins.load("learners", "tabular-linear"), list[NDArray]()
+    fit = linear.fit
+    monkeypatch.setattr(linear, "fit", lambda self, examples, *rest: (drawn.append(examples.weights(np.arange(300))), fit(self, examples, *rest))[1])
+    ensemble(LINEAR, members=2)
+    for counts in drawn:
+        assert counts.sum() == pytest.approx(300)
+        np.testing.assert_allclose(counts, np.round(counts), atol=1e-5)
+        assert 0.3 < (counts == 0).mean() < 0.45, "a row is in no bag with the chance 1 / e"
+    assert not np.array_equal(*drawn)
+
+
 def test_a_bag_of_trees_is_better_than_one_of_its_members(ensemble: Learnt, made: Made) -> None:
     found = ensemble({**TREES, "trees": 60, "leaves": 31, "min_rows_in_leaf": 2}, members=8)
     alone = [mean_loss(logits(member, made(500, 3)), made(500, 3).target, "softmax") for _, member in found.members]
@@ -128,8 +140,16 @@ def test_boosting_weighs_what_was_wrong_and_keeps_no_member_that_harms(ensemble:
     assert len(many.members) > 2
     strong = {**TREES, "trees": 200, "leaves": 31, "min_rows_in_leaf": 2, "learning_rate": 0.5}
     few = ensemble(strong, how="boosting", members=6, progress=heard)
-    assert any(sentence.startswith("Boosting") for sentence in heard.sentences), "a strong learner leaves nothing to boost"
-    assert len(few.members) < 6
+    assert "no better than chance on the rows it weighs" in heard.sentences[0], "a strong learner leaves little to boost"
+    assert heard.sentences[1].startswith(f"Boosting keeps {len(few.members)} of 5 members")
+
+
+def test_boosting_ends_where_nothing_is_wrong(ensemble: Learnt, made: Made, heard: Any) -> None:
+    train, validation = (
+        Examples(rows.inputs, (np.asarray(rows.inputs["codes"])[:, 0] > 3).astype(np.int64)) for rows in (made(300, 1), made(100, 2))
+    )
+    assert len(ensemble(TREES, how="boosting", train=train, validation=validation, progress=heard).members) == 1
+    assert "makes no mistake on the training rows" in heard.sentences[0]
 
 
 def test_boosting_numbers_adds_up_what_its_members_say(ensemble: Learnt, made: Made) -> None:

@@ -172,6 +172,7 @@ def test_planning_imports_no_torch() -> None:
         pytest.param("width", 24, marks=pytest.mark.changes("learners.tabular-network.width")),
         pytest.param("layers", 1, marks=pytest.mark.changes("learners.tabular-network.layers")),
         pytest.param("dropout", 0.5, marks=pytest.mark.changes("learners.tabular-network.dropout")),
+        pytest.param("mixup", 1.0, marks=pytest.mark.changes("learners.tabular-network.mixup")),
         pytest.param("epochs", 1, marks=pytest.mark.changes("learners.tabular-network.epochs")),
         pytest.param("learning_rate", 0.001, marks=pytest.mark.changes("learners.tabular-network.learning_rate")),
         pytest.param("batch_size", 64, marks=pytest.mark.changes("learners.tabular-network.batch_size")),

@@ -45,6 +45,7 @@ class Local:
 
         Raises what a worker raised, and RunFailed where workers die again and again.
         """
+        fitting.checkpoints.mkdir(parents=True, exist_ok=True)
         wait_for_none(fitting.checkpoints, _ENDING_SECONDS)
         folder = fitting.checkpoints / "job"
         shutil.rmtree(folder, ignore_errors=True)

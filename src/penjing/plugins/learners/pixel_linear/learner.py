@@ -26,7 +26,7 @@ _DECODE_SECONDS, _ENCODE_SECONDS = 3e-3, 1.2e-4
 _PASSES = 400
 """Passes over the features while the path of L2 is walked."""
 _MULTIPLIED_A_SECOND = 3e9
-_BASE_BYTES = 150 << 20
+_BASE_BYTES = 220 << 20
 
 
 class PixelLinear(ServedAsLearnt):

@@ -17,7 +17,7 @@ number of a file. Measured on one core of an AMD EPYC of 2.6 GHz, with busy neig
 """
 _NEW = 0.05
 """Words kept per word of the rows; measured on 20 Newsgroups."""
-_BASE_BYTES = 100 << 20
+_BASE_BYTES = 220 << 20
 _COPIES = 6
 """Of the vectors, at most: what is read, and twice as much each about its mean and turned (float64); or as they begin, are and were best."""
 

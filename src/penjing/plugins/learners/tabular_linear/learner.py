@@ -28,7 +28,7 @@ neighbour.
 """
 _PASSES = 150
 """Of a descent, on average."""
-_BASE_BYTES = 150 << 20
+_BASE_BYTES = 220 << 20
 
 
 class TabularLinear(ServedAsLearnt):

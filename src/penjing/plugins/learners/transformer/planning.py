@@ -13,6 +13,7 @@ from penjing.core import plugins
 from penjing.core.errors import PlanError
 from penjing.core.machine import Machine
 from penjing.core.probe import probed
+from penjing.core.trials import Course
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import models, script
 from penjing.plugins.learners.transformer.options import ADAPTERS, Options
@@ -24,8 +25,10 @@ _READING = {"f32": 0.65, "bf16": 1.8}
 """Multiply-adds a second of a forward pass, as a share of what the float32 probe reaches. Measured with MiniLM on two cores."""
 _LEARNING = {"f32": 0.5, "bf16": 1.1}
 """The same of a training step, which is three forward passes' worth (Kaplan et al. 2020, section 2.1). Measured likewise."""
-_PADDED = 1.1
-"""Cells computed for each token: padding that is left after sorting by length."""
+_LARGEST = 1.5
+"""Tokens of the largest step, as a multiple of the mean one's."""
+TRIED_SHARES, TRIED_ROWS = (1 / 6, 1 / 3, 1 / 2, 2 / 3), 1024
+"""Where the number of layers to tune is chosen by trials: the shares of the layers that are tried, and with how many rows at most."""
 _START_SECONDS, _EXPORT_SECONDS = 8.0, {"openvino-runtime": 5.0, "onnx-runtime": 15.0, "torch-runtime": 1.0}
 _LIBRARIES_BYTES = 700 << 20
 """Memory of torch and transformers themselves."""
@@ -148,27 +151,58 @@ def _check_script(options: Options, tokenizer: str, texts: Sequence[str], encodi
 def _cost(options: Options, folder: Path, described: dict[str, Any], tokens_a_row: float, machine: Machine, count: int) -> Estimate:
     total, multiplied = models.parameters(folder)
     precision = options.precision if options.precision != "auto" else "bf16" if machine.bf16 else "f32"
-    operations = 2 * multiplied * tokens_a_row * _PADDED * count
-    probe = probed()
-    seconds = _START_SECONDS + operations / (probe * _READING[precision]) + _EXPORT_SECONDS[options.runtime]
-    memory, disk = _LIBRARIES_BYTES + 4 * total * 2, 4 * total * 2
-    if options.tune == "full":
-        seconds += options.epochs * 3 * operations / (probe * _LEARNING[precision])
-        memory += 4 * total * 3 + _activations(options, described, tokens_a_row)
-        disk += 4 * total * 5
+    hidden, tokens, probe = described.get("hidden_size", 768), tokens_a_row * count, probed()
+    pass_seconds = 2 * multiplied * tokens / (probe * _READING[precision])
+    learning_seconds = 3 * 2 * multiplied * tokens / (probe * _LEARNING[precision])
+    learnt = _learnt(options, described)
+    seconds = _START_SECONDS + pass_seconds + _EXPORT_SECONDS[options.runtime]
+    memory, disk = _LIBRARIES_BYTES + 8 * total + 16 * hidden * count, 8 * total
+    if options.tune != "frozen":
+        # Adapters leave out the gradients of the weights themselves, a third of the work.
+        seconds += options.epochs * learning_seconds * (2 / 3 if options.tune in ADAPTERS else learnt)
+        memory += int(12 * total * (0.05 if options.tune in ADAPTERS else learnt)) + int(learnt * _activations(options, described, tokens_a_row))
+        disk += 20 * total
+    if options.tune == "partial":
+        tried = len(TRIED_SHARES) * min(count, TRIED_ROWS) if options.layers is None else 0
+        seconds += learning_seconds * learnt * tried / max(count, 1)
+        disk += int(2 * hidden * tokens)
+    if options.pretrain.objective != "none":
+        seconds += options.pretrain.epochs * learning_seconds
+        memory, disk = max(memory, _LIBRARIES_BYTES + 24 * total + _activations(options, described, tokens_a_row)), disk + 20 * total
     if options.exits:
-        disk += 4 * described.get("hidden_size", 768) * count * len(options.exits)
-        seconds += operations / (probe * _READING[precision]) if options.tune == "full" else 0.0
+        disk += 4 * hidden * count * len(options.exits)
+        seconds += pass_seconds if options.tune != "frozen" else 0.0
     why = f"{total / 1e6:.1f} M parameters, {tokens_a_row:.0f} tokens a row, {precision}, at {probe / 1e9:.0f} GFLOP/s measured now"
     return Estimate(round(seconds, 1), int(memory), int(disk), why)
 
 
-def _activations(options: Options, described: dict[str, Any], tokens_a_row: float) -> int:
-    """Return the bytes one training step keeps for the way back: sbh (34 + 5as/h) a layer (Korthikanti et al. 2022, equation 1).
+def layers_of(options: Options) -> int:
+    """Return how many layers the model has. Raises PlanError where it is not there."""
+    return int(models.config(models.resolve(options.model)).get("num_hidden_layers", 12))
 
-    For a batch twice as long as the mean. Measured with MiniLM, 32 rows of at most 256 tokens: 1.2 GB for an estimate of 1.2 GB.
+
+def courses(options: Options, count: int, layers: int) -> list[Course]:
+    """Return what is descended with `count` rows, in its order: the language of the texts, the trials of how many layers to tune, the tuning."""
+    found = [Course(count, options.pretrain.epochs, options.pretrain.batch_size)] if options.pretrain.objective != "none" else []
+    if options.tune == "partial" and options.layers is None:
+        depths = {max(1, round(share * layers)) for share in TRIED_SHARES} - {layers}
+        found += [Course(min(count, TRIED_ROWS), 1, options.batch_size)] * (len(depths) if len(depths) > 1 else 0)
+    return [*found, Course(count, options.epochs, options.batch_size)]
+
+
+def _learnt(options: Options, described: dict[str, Any]) -> float:
+    """Return the share of the layers that is gone back through."""
+    layers = described.get("num_hidden_layers", 12)
+    return (options.layers or layers / 2) / layers if options.tune == "partial" else 1.0
+
+
+def _activations(options: Options, described: dict[str, Any], tokens_a_row: float) -> int:
+    """Return the bytes one piece of a step keeps for the way back: 34 for each token, hidden unit and layer (Korthikanti et al. 2022, equation 1).
+
+    Attention is kept a run of equal lengths at a time, and counts no more than a tenth of it. With checkpointing a layer's input is kept, and
+    one layer's inside.
     """
     hidden, layers = described.get("hidden_size", 768), described.get("num_hidden_layers", 12)
-    longest = min(float(options.max_tokens), 2 * tokens_a_row)
-    attention = 5 * described.get("num_attention_heads", 12) * longest / hidden
-    return int(options.batch_size * longest * hidden * layers * (34 + attention))
+    tokens = min(options.batch_size * tokens_a_row * _LARGEST, max(float(options.piece), tokens_a_row))
+    kept = 4 * layers + 34 if options.checkpointing else 38 * layers
+    return int(tokens * hidden * kept)
