@@ -44,6 +44,6 @@ $(VENV)/.quickstart: $(SOURCES) examples/packages.lock | $(BIN)/python
 
 $(VENV)/.dev: $(SOURCES) examples/packages.lock examples/newsgroups.lock examples/kinds.lock | $(BIN)/python
 	@echo "Installing Penjing and what its tests need into $(VENV) (once) …"
-	@$(INSTALL) torch==2.13.0 -e '.[train,tables,images,onnx,sklearn,mlflow,tensorboard,dev]'
+	@$(INSTALL) torch==2.13.0 -e '.[train,tables,images,onnx,search,sklearn,mlflow,tensorboard,dev]'
 	@$(INSTALL) --no-deps --require-hashes -r examples/packages.lock -r examples/newsgroups.lock -r examples/kinds.lock
 	@touch $@ $(VENV)/.quickstart

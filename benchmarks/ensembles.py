@@ -195,8 +195,8 @@ def ask(learner: Any, rows: Examples, output: str) -> NDArray:
 
 
 def credits(said: NDArray, truth: NDArray) -> tuple[NDArray, NDArray]:  # noqa: A001  # nothing here quits an interpreter
-    """Return of each row whether it is right, and the log of the probability of what is true."""
-    return (said.argmax(axis=1) == truth).astype(np.float64), np.log(np.maximum(said[np.arange(len(said)), truth], TINY))
+    """Return of each row whether it is right, and the log of the probability of what is true; one model learnt twice is no difference."""
+    return (said.argmax(axis=1) == truth).astype(np.float64), np.round(np.log(np.maximum(said[np.arange(len(said)), truth], TINY)), 6)
 
 
 def sentence(name: str, gains: dict[str, Any], times: float) -> str:

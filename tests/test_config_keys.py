@@ -11,9 +11,14 @@ from penjing.core import plugins
 from penjing.core.config import Section
 from penjing.core.tasks import options_of
 from penjing.pipeline.config import Config
+from penjing.training.regime import Regime
 
 HERE = Path(__file__).parent
 PROVED = {key for path in HERE.rglob("test_*.py") for key in re.findall(r'mark\.changes\("([\w.-]+)"\)', path.read_text(encoding="utf-8"))}
+
+# tests/plugins/learners/test_regimes.py tries each key of a regime with each learner that has one.
+REGIMES = [name for name in plugins.names("learners") if issubclass(plugins.options("learners", name), Regime)]
+PROVED |= {f"learners.{name}.{key}" for name in REGIMES for key in Regime.model_fields}
 
 
 def keys() -> list[str]:

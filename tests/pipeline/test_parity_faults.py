@@ -16,6 +16,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from penjing.core import plugins
+from penjing.core.allowance import Allowance
 from penjing.core.difference import first_difference
 from penjing.core.errors import GateClosed
 from penjing.core.files import read_json, write_json
@@ -30,7 +31,7 @@ from penjing.core.types import Row
 from penjing.plugins.tasks.text_classification import TextClassification
 from penjing.stages.export import export
 from penjing.stages.gate import held
-from penjing.stages.train import train
+from penjing.stages.train import Conduct, train
 
 WORDS = ["Pain", "Sleep", "Dose", "Night", "Doctor", "Week", "Better", "Tablet", "ache", "none"]
 SPLITS = {"train": 60, "validation": 40, "calibration": 0, "test": 0, "unlabelled": 0}
@@ -98,7 +99,7 @@ def made(folder: Path, tier: Any, data: Snapshot) -> Handed:
     handed = Handed(folder / "learnt", folder / "exported", data)
     handed.learnt.mkdir(parents=True)
     handed.exported.mkdir()
-    train(TierConfig.parse(tier), data, 0, None, handed.learnt, folder / "cache", Silent())
+    train(TierConfig.parse(tier), data, None, Conduct(0, folder / "cache", Silent()), Allowance(), handed.learnt)
     export(handed.learnt, data, handed.exported, Silent())
     return handed
 

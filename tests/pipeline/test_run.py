@@ -45,7 +45,8 @@ def ran(tmp_path: Path, name: str = "run", told: Told | None = None, until: Any 
 
 def test_all_three_tiers_are_learnt_exported_measured_and_packed(tmp_path: Path, tiny_model: Path) -> None:
     told = Told()
-    tiers = ["linear", *({"learner": "transformer", "model": f"path:{tiny_model}", "tune": tune, "epochs": 1} for tune in ("frozen", "full"))]
+    transformer = {"learner": "transformer", "model": f"path:{tiny_model}"}
+    tiers = ["linear", transformer | {"tune": "frozen"}, transformer | {"tune": "full", "epochs": 1}]
     done = ran(tmp_path, told=told, tiers=tiers, pack={"include": "all"})
     assert [entry["tier"] for entry in done.report["leaderboard"]] == ["linear", "transformer-frozen", "transformer-full"]
     assert done.packed is not None

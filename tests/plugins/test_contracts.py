@@ -25,6 +25,8 @@ from penjing.core.types import Batch, Estimate, Measurement, Row, size
 ROOT = Path(__file__).parents[2]
 TEXTS = ["a good day", "bad", "an excellent, long and sunny day", "poor", "", "好天气", "😀 fine", None]
 JOBS, DATES = ["cook", "clerk", "cook", None, "smith", "", "clerk", "cook"], ["2026-01-05", "2026-02-17", None, "2025-12-31"]
+MADE_OF: dict[str, Any] = {"search": {"of": "linear", "trials": 2}, "ensemble": {"of": ["linear"], "members": 2}}
+"""Options of learners that are made of others."""
 TARGETS: list[list[Any]] = [["yes", "no"], [1.5, 2.25], [["a"], ["a", "b"]], ["short", "long"]]
 
 
@@ -114,7 +116,7 @@ def test_a_task_refuses_a_target_that_it_cannot_know(name: str) -> None:
 
 def given(processor: str, models: dict[str, Path]) -> dict[str, Any]:
     """Return what a learner would hand on to the processor."""
-    learners = (name for name in plugins.names("learners") if plugins.load("learners", name).processor == processor)
+    learners = (name for name in plugins.names("learners") if reads(name) == processor)
     return next((options_for(name, models).resolved() for name in learners), {})
 
 
@@ -147,7 +149,7 @@ def test_an_engine_says_plainly_that_a_folder_holds_nothing_for_it(name: str, tm
 def test_a_learner_learns_exports_and_answers_the_same_from_its_export(name: str, models: dict[str, Path], tmp_path: Path) -> None:
     learner_of = plugins.load("learners", name)
     options = options_for(name, models)
-    processor_of = plugins.load("processors", learner_of.processor)
+    processor_of = plugins.load("processors", reads(name))
     for task_name in plugins.names("tasks"):
         task, rows = made(task_name)
         if task.inputs != processor_of.inputs:
@@ -200,13 +202,18 @@ def test_a_learner_learns_more_from_rows_that_weigh_more(name: str, models: dict
 def options_for(name: str, models: dict[str, Path]) -> Any:
     """Return options of the learner with a model small enough for a test, where it wants one."""
     section = plugins.options("learners", name)
-    kind = plugins.load("processors", plugins.load("learners", name).processor).inputs
-    return section(**({"model": str(models[kind])} if "model" in section.model_fields else {}))
+    kind = plugins.load("processors", reads(name)).inputs
+    return section(**MADE_OF.get(name, {}), **({"model": str(models[kind])} if "model" in section.model_fields else {}))
+
+
+def reads(name: str) -> str:
+    """Return the name of the processor whose batches the learner reads."""
+    return TierConfig.parse({"learner": name, **MADE_OF.get(name, {})}).processor
 
 
 def classified(name: str, models: dict[str, Path]) -> tuple[Any, list[Row], Batch]:
     """Return a task of labels that the learner can learn, rows for it, and these encoded."""
-    processor_of = plugins.load("processors", plugins.load("learners", name).processor)
+    processor_of = plugins.load("processors", reads(name))
     tasks = {"text": "text-classification", "table": "tabular-classification", "image": "image-classification"}
     task, rows = made("text-length-class" if name == "midpoint" else tasks[processor_of.inputs])
     processor = processor_of(**processor_of.options_from(rows, columns(task.inputs), options_for(name, models).resolved()))

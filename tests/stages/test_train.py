@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from penjing.core.allowance import Allowance
 from penjing.core.artefacts import Artefact, make
 from penjing.core.errors import PlanError
 from penjing.core.examples import Examples
@@ -25,7 +26,7 @@ from penjing.stages.export import export
 from penjing.stages.plan import plan
 from penjing.stages.prepare.config import DataConfig
 from penjing.stages.prepare.prepare import prepare
-from penjing.stages.train import TRUE, as_shares, taught, train
+from penjing.stages.train import TRUE, Conduct, as_shares, taught, train
 
 WORDS = 60
 """Words of which each alone says the answer: too many to be learnt from the rows that have answers."""
@@ -73,7 +74,7 @@ def learnt(folder: Path, data: Snapshot, teacher: Any, **options: Any) -> Tier:
         "train/pupil",
         {},
         {},
-        lambda place: train(TierConfig.parse(PUPIL | options), data, 0, teacher, place, folder / "cache", Silent()),
+        lambda place: train(TierConfig.parse(PUPIL | options), data, teacher, Conduct(0, folder / "cache", Silent()), Allowance(), place),
     )
     (folder / "export" / "measured").mkdir(parents=True)
     export(made.folder, data, folder / "export", Silent())

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from penjing.core.types import Ragged
+from penjing.core.workers import Alone
 from penjing.training import prefix as module
 from penjing.training.packed import Packed
 from penjing.training.prefix import Afresh, Kept, prefix
@@ -70,6 +71,23 @@ def test_a_killed_reading_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sum(told) == 1300
     whole = prefix(reads, ids, 1, "m", tmp_path / "other", lambda rows: None)
     assert torch.equal(again.take(np.arange(1300)), whole.take(np.arange(1300)))
+
+
+def test_a_worker_begins_with_its_share_and_passes_over_what_another_has_done(tmp_path: Path) -> None:
+    reads, ids, other = way(), texts(), Alone()
+    other.rank, other.count = 1, 3
+
+    def kill(rows: float) -> None:
+        if rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prefix(reads, ids, 1, "m", tmp_path, kill, other)
+    told: list[float] = []
+    found = prefix(reads, ids, 1, "m", tmp_path, told.append)
+    assert told == [512, 512, 276]
+    whole = prefix(reads, ids, 1, "m", tmp_path / "other", lambda rows: None)
+    assert torch.equal(found.take(np.arange(1300)), whole.take(np.arange(1300)))
 
 
 def test_a_finished_reading_is_not_done_again(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ VERBS = {
     "init": "Make a signing key, and a penjing.yaml for your data.",
     "run": "From your data to a signed package, in one command.",
     "prepare": "Read, clean and divide the data.",
+    "plan": "Say what each tier will cost here, before it is learnt.",
     "train": "Learn the tiers, each usable the moment it is learnt.",
     "evaluate": "Measure the tiers on test rows, or a package on other rows.",
     "pack": "Seal and sign the tiers into a package.",

@@ -27,6 +27,7 @@ _EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "peft"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "lightgbm": "tables",
+    "optuna": "search",
     "mlflow": "mlflow",
     "tensorboard": "tensorboard",
     "PIL": "images",

@@ -11,6 +11,7 @@ from penjing.core import plugins
 from penjing.core.config import Section, check
 from penjing.core.config import described as schema_of
 from penjing.core.errors import ConfigError
+from penjing.core.inner import processor_of
 
 REFERENCE = "reference"
 TEACHER = (
@@ -43,6 +44,11 @@ class TierConfig:
         options = check(plugins.options("learners", value["learner"]), rest, f"tier {value.get('name', value['learner'])!r}")
         teacher = value.get("teacher")
         return cls(value["learner"], value.get("name") or _name(value["learner"], rest, teacher), options, teacher)
+
+    @property
+    def processor(self) -> str:
+        """Name of the processor whose batches its learner reads. Raises MissingLibrary."""
+        return processor_of(plugins.load("learners", self.learner), self.options)
 
     def dump(self) -> dict[str, Any]:
         taught = {"teacher": self.teacher} if self.teacher else {}

@@ -20,6 +20,7 @@ from penjing.stages.evaluate.prices import PriceConfig
 from penjing.stages.pack import PackConfig
 from penjing.stages.prepare.config import DataConfig
 from penjing.stages.serve.config import ServeConfig
+from penjing.training.distributed import Distributed
 
 
 class Config(Section):
@@ -38,6 +39,7 @@ class Config(Section):
     the defaults of the same name: better than the best constant answer, parity at every hand-over, no leaked row."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of everything drawn at random."""
+    distributed: Distributed = Distributed()
     log: LogConfig = LogConfig()
     pack: PackConfig = PackConfig()
     serve: ServeConfig = ServeConfig()

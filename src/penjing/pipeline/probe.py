@@ -125,7 +125,7 @@ def whole(learner: Any, options: Section, count: int, validation: int, members: 
 
 def courses_of(options: Section, count: int) -> list[Course]:
     """Return what learning descends: first on the texts alone where the options have it so, then on the rows with their answers."""
-    inner = [value for _, value in options if isinstance(value, Section) and getattr(value, "objective", "none") != "none"]
+    inner: list[Any] = [value for _, value in options if isinstance(value, Section) and getattr(value, "objective", "none") != "none"]
     epochs = int(getattr(options, "epochs", 1) or 1)
     return [*(Course(count, one.epochs, one.batch_size) for one in inner), Course(count, epochs, batch_of(options, count))]
 

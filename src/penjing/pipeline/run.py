@@ -18,7 +18,7 @@ from penjing.core.artefacts import Artefact, locked, make
 from penjing.core.cascade import NAME as CASCADE
 from penjing.core.errors import ConfigError, GateClosed, PlanError, nearest
 from penjing.core.files import read_json, write_json, write_text
-from penjing.core.machine import forget_peak, peak_bytes
+from penjing.core.machine import Machine, forget_peak, peak_bytes
 from penjing.core.protocols import Predictor, Progress, Signer, Silent
 from penjing.core.report import recommendation
 from penjing.core.sinks import Log
@@ -40,7 +40,7 @@ from penjing.stages.plan import Plan, beside, plan
 from penjing.stages.prepare.prepare import prepare, sources_digest
 from penjing.stages.report.learning import learning
 from penjing.stages.report.report import write_report
-from penjing.stages.train import train
+from penjing.stages.train import Conduct, train
 
 Until = Literal["prepare", "plan", "train", "calibrate", "evaluate", "pack"]
 
@@ -80,6 +80,17 @@ class Run:
         """What plan.json says."""
         told: dict[str, Any] = read_json(self.folder / "plan.json")
         return told
+
+    @property
+    def actual(self) -> dict[str, Any]:
+        """What actual.json says of the tiers that were learnt; empty where none was."""
+        place = self.folder / "actual.json"
+        told: dict[str, Any] = read_json(place) if place.exists() else {}
+        return told
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        return self.config.budget.model_dump(mode="json")
 
     def climb(self) -> Climb:
         """Return a climb of which nothing is spent."""
@@ -140,6 +151,8 @@ def _plan(this: Run, always: bool) -> Plan:
     for what, tiers in (("Left out", planned.left_out), ("Made cheaper", planned.changed), ("Too dear", planned.too_dear)):
         for name, why in tiers.items():
             this.progress.say(f"{what}, tier {name!r}: {why}")
+    if said := config.distributed.refused({tier.name: tier.options for tier in planned.tiers}, Machine.here().cores):
+        this.progress.say(said)
     costs = {name: this.climb().costs(estimate) for name, estimate in planned.estimates.items()}
     write_json(this.folder / "plan.json", planned.as_json() | {"costs": costs, "currency": config.price.currency})
     # What was inferred is written down, so that the same file asks for the same run.
@@ -191,22 +204,38 @@ def _climb(this: Run, planned: Plan) -> None:
 
 def _took(this: Run, tier: TierConfig, allowance: Allowance) -> dict[str, Any]:
     """Return what learning and exporting `tier` took, and write it down in actual.json, where what was done before is kept."""
-    learnt, exported, place = this.made[f"train/{tier.name}"], this.made[f"export/{tier.name}"], this.folder / "actual.json"
-    noted: dict[str, Any] = read_json(place) if place.exists() else {}
+    learnt, exported, noted = this.made[f"train/{tier.name}"], this.made[f"export/{tier.name}"], this.actual
     training = read_json(learnt.folder / "measured" / "training.json")
     watts = training["energy"]["joules"] / max(training["seconds"], 1e-9)
     took = {"seconds": training["seconds"] + exported.seconds, "joules": training["energy"]["joules"] + watts * exported.seconds}
-    before = noted.get(tier.name, {}) if learnt.reused else {"memory_bytes": peak_bytes(), "stopped": allowance.stopped}
+    now = {"memory_bytes": peak_bytes(), "stopped": allowance.stopped, "budget": this.budget, "keyed": keyed(noted.get(tier.name), this.budget)}
+    before = noted.get(tier.name, {}) if learnt.reused else now
     noted[tier.name] = {"memory_bytes": None, "stopped": None, **before, **took}
-    write_json(place, noted)
+    write_json(this.folder / "actual.json", noted)
     return took
+
+
+def keyed(noted: Mapping[str, Any] | None, budget: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the budget that a tier's result is known by: that of a tier which another budget stopped early is learnt again with this one.
+
+    noted: what actual.json says of the tier. None for a tier that no budget has made to be learnt again.
+    """
+    if noted is None or (noted.get("stopped") is None or noted.get("budget") == budget):
+        return (noted or {}).get("keyed")
+    return budget
 
 
 def _train(this: Run, tier: TierConfig, allowance: Allowance) -> None:
     depends = {**tier.dump(), "seed": this.config.seed}
-    cache, seed, log = this.folder / "cache", this.config.seed, Log(this.config.log, this.folder / "log", this.folder.resolve().name)
+    if (budget := keyed(this.actual.get(tier.name), this.budget)) is not None:
+        depends["budget"] = budget
+    distributed = this.config.distributed
+    if distributed.shares(tier.options):
+        depends["distributed"] = distributed.model_dump(mode="json")  # rounds otherwise than one worker
+    log = Log(this.config.log, this.folder / "log", this.folder.resolve().name)
+    conduct = Conduct(this.config.seed, this.folder / "cache", this.progress, log, distributed)
     inputs = {"data": "prepare", **{f"export/{name}": f"export/{name}" for name in _teachers(this, tier)}}
-    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, seed, _teacher(this, tier), f, cache, this.progress, log))
+    _make(this, f"train/{tier.name}", depends, inputs, lambda f: train(tier, this.data, _teacher(this, tier), conduct, allowance, f))
 
 
 def _teacher(this: Run, tier: TierConfig) -> Predictor | None:
@@ -268,7 +297,8 @@ def _judge(this: Run, insist: bool) -> None:
     limits = {name: limit.described() for name, limit in this.config.release.items()}
     found["recommends"] = recommendation(found, limits)
     found["learning"] = learning(this.folders("train"), beside(this.plan, read_json(this.folder / "actual.json")))
-    depends = {"evaluated": this.made["evaluate"].measured, "gates": found["gates"], "override": found["override"], "limits": limits, "learning": found["learning"]}
+    told = {name: found[name] for name in ("gates", "override", "learning")}
+    depends = {"evaluated": this.made["evaluate"].measured, "limits": limits, **told}
     made = _make(this, "report", depends, {"evaluate": "evaluate"}, lambda folder: write_report(found, folder))
     this.progress.say(f"Report: {made.folder / 'report.html'}")
     try:

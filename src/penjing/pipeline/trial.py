@@ -113,27 +113,31 @@ def main(folder: Path) -> None:
     most, few = len(job.rows["train"]), FEW if job.steps else FEW_WHOLE
     few = min(few, most)
     cold = tried(job, few).trial
-    small = tried(job, few)
-    large = larger(job, small.trial, small.seconds, most) or small
+    large = tried(job, few)
+    small = large.trial
+    if few < most:
+        seconds = large.seconds
+        del large  # what was learnt is let go of, so that its memory is not counted twice
+        large = larger(job, few, seconds, most)
     forget_peak()
     started = time.perf_counter()
     engine = exported(large, job)
     export, export_bytes = time.perf_counter() - started, peak_bytes()
     answering = answered(engine, large, job)
-    trials = Trials(cold, small.trial, large.trial, export, export_bytes, answering, large.watts, large.sizes)
+    trials = Trials(cold, small, large.trial, export, export_bytes, answering, large.watts, large.sizes)
     write_json(folder / FOUND, {"trials": trials.as_json(), "members": 1 + (len(large.learner.exits) if isinstance(large.learner, HasExits) else 0)})
 
 
-def larger(job: Job, small: Trial, seconds: float, most: int) -> Tried | None:
-    """Return a trial with as many rows as fit the time, found by growing from one that took `seconds`; None where there are no more rows."""
-    best, rows, spent = None, small.rows, 0.0
-    while rows < most and spent < job.seconds and (best is None or seconds < job.seconds / 3):
+def larger(job: Job, rows: int, seconds: float, most: int) -> Tried:
+    """Return a trial with more than `rows` rows, as many as fit the time, found by growing from one that took `seconds`."""
+    spent = 0.0
+    while True:
         rows = min(most, int(rows * min(max(0.7 * job.seconds / max(seconds, 1e-3), 2.0), 16.0)))
-        best = None  # what was learnt is let go of, so that its memory is not counted twice
         best = tried(job, rows)
-        seconds = best.seconds
-        spent += seconds
-    return best
+        seconds, spent = best.seconds, spent + best.seconds
+        if rows == most or spent >= job.seconds or seconds >= job.seconds / 3:
+            return best
+        del best
 
 
 def tried(job: Job, count: int) -> Tried:
@@ -148,7 +152,7 @@ def tried(job: Job, count: int) -> Tried:
         watch = Watch(until=job.seconds / 2)
         started = time.perf_counter()
         kind: type[Learner] = plugins.load("learners", job.tier.learner)
-        processor = _processor(kind, job, count)
+        processor = _processor(job, count)
         examples, validation = _encoded(job, processor, "train", count), _encoded(job, processor, "validation", job.validation_for(count))
         learner = kind.create(job.tier.options, job.data.task.outputs)
         names = processor.names if isinstance(processor, HasNames) else {}
@@ -200,8 +204,8 @@ def answered(engine: Engine, one: Tried, job: Job) -> float:
     return (time.perf_counter() - started) / len(rows)
 
 
-def _processor(kind: Any, job: Job, count: int) -> Any:
-    processor = plugins.load("processors", kind.processor)
+def _processor(job: Job, count: int) -> Any:
+    processor = plugins.load("processors", job.tier.processor)
     return processor(**processor.options_from(drawn(job.rows["train"], count), job.data.columns, job.tier.options.resolved()))
 
 

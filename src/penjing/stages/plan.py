@@ -131,7 +131,7 @@ def plan(
     taken: dict[str, TierConfig] = {}
     for tier in sorted(tiers, key=lambda tier: tier.teacher is not None):
         try:
-            _reads(plugins.load("learners", tier.learner), snapshot.task.inputs)
+            _reads(tier.processor, snapshot.task.inputs)
             estimate = planner.estimate(tier)
             _fits(tier, estimate, planner)
         except BadRequest as error:
@@ -274,9 +274,9 @@ def _check_names(tiers: Sequence[TierConfig]) -> None:
         raise PlanError(f"Two tiers have the same name ({', '.join(names)}). Give each its own with the key 'name'.")
 
 
-def _reads(learner: Any, inputs: str) -> None:
-    """Raise PlanError where `learner` reads another kind of input than the task's."""
-    reads = plugins.load("processors", learner.processor).inputs
+def _reads(processor: str, inputs: str) -> None:
+    """Raise PlanError where `processor` reads another kind of input than the task's."""
+    reads = plugins.load("processors", processor).inputs
     if reads != inputs:
         tiers = ", ".join(dict.fromkeys(one if isinstance(one, str) else one["learner"] for one in plugins.load("inputs", inputs).tiers))
         raise PlanError(f"it reads {reads}, and the task reads {inputs}. Learners for that are, for one, {tiers}.")

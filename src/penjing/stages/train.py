@@ -1,22 +1,26 @@
 """tier + snapshot → a learnt tier: encodes the rows once, fits the learner, and meters what that took.
 
-Layout of the folder: `learnt.json` (names and options), `learner/` (the learner's own files), `measured/training.json`, and of what descends `measured/curve.jsonl` (core/curve.py).
+Layout of the folder: `learnt.json` (names and options), `learner/` (the learner's own files), `measured/training.json`, and of what descends
+`measured/curve.jsonl` (core/curve.py).
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from penjing.core import asked, plugins
+from penjing.core.allowance import Allowance
 from penjing.core.artefacts import CHECKPOINTS
 from penjing.core.cascade import output_of
 from penjing.core.energy import metered
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256, write_json
+from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting, HasNames, Learner, Predictor, Processor, Progress, Task
 from penjing.core.rows import WEIGHT
 from penjing.core.sinks import Log
@@ -25,6 +29,7 @@ from penjing.core.statistics import probabilities
 from penjing.core.tier import packed
 from penjing.core.tiers import TierConfig
 from penjing.core.types import Batch, NDArray
+from penjing.training.distributed import Distributed
 
 CHUNK = 4096
 CURVE = "curve.jsonl"
@@ -32,25 +37,37 @@ TRUE = 0.5
 """Share of the truth in a pupil's target for a training row."""
 
 
-def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None, folder: Path, cache: Path, progress: Progress, log: Log | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What all tiers of a run have in common while they learn."""
+
+    seed: int
+    cache: Path
+    progress: Progress
+    log: Log = field(default_factory=Log)
+    distributed: Distributed = field(default_factory=Distributed)
+
+
+def train(tier: TierConfig, data: Snapshot, teacher: Predictor | None, conduct: Conduct, allowance: Allowance, folder: Path) -> None:
     """Learn `tier` from the training rows of `data` and write it into `folder`; goes on from the checkpoints of a killed try.
 
-    With a `teacher` it learns what that answers as well as what is true, and from the unlabelled rows too.
+    With a `teacher` it learns what that answers as well as what is true, and from the unlabelled rows too. allowance: what it may spend.
     """
-    kind: type[Learner] = plugins.load("learners", tier.learner)
+    cache, progress = conduct.cache, conduct.progress
     checkpoints = folder / CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
     (folder / "learner").mkdir(exist_ok=True)
     with metered() as used:
-        processor = _processor(kind.processor, tier, data)
+        allowance.drawn = used.joules
+        processor = _processor(tier.processor, tier, data)
         examples, validation = (_encoded(processor, data, split, cache, progress) for split in ("train", "validation"))
+        unlabelled = _encoded(processor, data, "unlabelled", cache, progress)
         if teacher is not None:
-            unlabelled = _encoded(processor, data, "unlabelled", cache, progress)
             examples, validation = taught(teacher, data, examples, unlabelled, checkpoints, progress), as_shares(data.task, validation)
-        learner = kind.create(tier.options, data.task.outputs)
         names = processor.names if isinstance(processor, HasNames) else {}
-        with (log or Log()).of(tier.name, checkpoints / CURVE, progress) as tell:
-            learner.fit(examples, validation, Fitting(seed, progress, checkpoints, cache, names, tell=tell))
+        with conduct.log.of(tier.name, checkpoints / CURVE, progress) as tell:
+            fitting = Fitting(conduct.seed, progress, checkpoints, cache, names, unlabelled if len(unlabelled) else None, allowance, tell)
+            learner = _fitted(tier, data.task, examples, validation, conduct.distributed, fitting)
     learner.save(folder / "learner")
     named = {"name": tier.name, "learner": tier.learner}
     write_json(folder / "learnt.json", named | {"task": packed("tasks", data.task), "processor": packed("processors", processor)})
@@ -58,6 +75,18 @@ def train(tier: TierConfig, data: Snapshot, seed: int, teacher: Predictor | None
     if (checkpoints / CURVE).exists():
         (checkpoints / CURVE).replace(folder / "measured" / CURVE)
     shutil.rmtree(checkpoints)
+
+
+def _fitted(tier: TierConfig, task: Task, examples: Examples, validation: Examples, distributed: Distributed, fitting: Fitting) -> Learner:
+    """Return what was learnt, here or by several workers."""
+    if distributed.shares(tier.options):
+        together: Learner = plugins.load("launchers", "local")(*distributed.shared(Machine.here().cores)).fit(
+            tier.learner, tier.options, task.outputs, examples, validation, fitting
+        )
+        return together
+    learner: Learner = plugins.load("learners", tier.learner).create(tier.options, task.outputs)
+    learner.fit(examples, validation, fitting)
+    return learner
 
 
 def _processor(name: str, tier: TierConfig, data: Snapshot) -> Processor:

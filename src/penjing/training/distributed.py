@@ -41,6 +41,10 @@ class Distributed(Section):
             raise PlanError(f"distributed asks for {asked}, and this machine has {cores} cores. Ask for fewer under distributed, or leave it out.")
         return workers, threads
 
+    def shares(self, options: Any) -> bool:
+        """Return whether several workers learn a tier of these options."""
+        return self.mode != "alone" and not why_alone(options)
+
     def refused(self, tiers: Mapping[str, Any], cores: int) -> str:
         """Return what to tell of the tiers (options by name) that learn alone all the same, in a sentence, or nothing.
 
@@ -60,5 +64,4 @@ def why_alone(options: Any) -> str:
     """Return why one worker learns a tier of these options, in words that follow its name; nothing where several can."""
     if not isinstance(options, Regime):
         return "does not learn in steps that could be shared out"
-    why: str = getattr(options, "alone", "")
-    return why
+    return options.alone

@@ -18,6 +18,7 @@ import torch
 from penjing.core.batching import filled
 from penjing.core.files import written
 from penjing.core.types import NDArray, Ragged
+from penjing.core.workers import ALONE, Workers
 from penjing.training.batches import pieces
 from penjing.training.encoder import Encoder
 from penjing.training.packed import Packed, Padded, pooled, reader
@@ -29,7 +30,14 @@ TOKENS = 4096
 
 
 def features(
-    encoder: Encoder, ids: Ragged, precision: str, model: str, cache: Path, advance: Callable[[float], None], depths: Sequence[int] = ()
+    encoder: Encoder,
+    ids: Ragged,
+    precision: str,
+    model: str,
+    cache: Path,
+    advance: Callable[[float], None],
+    depths: Sequence[int] = (),
+    workers: Workers = ALONE,
 ) -> list[NDArray]:
     """Return the means over tokens of the hidden states, (N, H) float32 each: after each of the `depths` (in layers), then at the end.
 
@@ -40,16 +48,23 @@ def features(
     ids, way = filled(ids, encoder.pad), reader(encoder.body, precision)
     names = [*(f"{model} depth {depth}" for depth in depths), model]
     blocks = [np.zeros((0, len(names), encoder.head.in_features), np.float32)]
-    for start in range(0, len(ids), _BLOCK):
+    places: dict[int, list[Path]] = {}
+    for start in own_first(range(0, len(ids), _BLOCK), workers):
         block = ids.take(np.arange(start, min(start + _BLOCK, len(ids))))
-        paths = [cache / f"features-{named(block, precision, name)}.npy" for name in names]
+        paths = places[start] = [cache / f"features-{named(block, precision, name)}.npy" for name in names]
         if not all(path.exists() for path in paths):
             for path, found_NH in zip(paths, _computed(way, block, encoder.head.in_features, depths).swapaxes(0, 1), strict=True):
                 with written(path) as partial, partial.open("wb") as file:
                     np.save(file, found_NH)
-        blocks.append(np.stack([np.load(path, allow_pickle=False) for path in paths], axis=1))
         advance(len(block))
+    blocks += [np.stack([np.load(path, allow_pickle=False) for path in paths], axis=1) for _, paths in sorted(places.items())]
     return list(np.concatenate(blocks).swapaxes(0, 1))
+
+
+def own_first(starts: Sequence[int], workers: Workers) -> list[int]:
+    """Return `starts`, beginning with this worker's share: where each passes over what is done, all are done in a share of the time."""
+    own = workers.rank * len(starts) // workers.count
+    return [*starts[own:], *starts[:own]]
 
 
 def named(ids: Ragged, precision: str, model: str) -> str:

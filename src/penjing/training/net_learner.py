@@ -58,6 +58,16 @@ class NetLearner:
     def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
         return self._engine.layers(batch)
 
+    def weights(self) -> Mapping[str, NDArray]:
+        from penjing.training.weights import weights_of
+
+        return weights_of(self._learnt[0])
+
+    def set_weights(self, weights: Mapping[str, NDArray]) -> None:
+        from penjing.training.weights import set_weights_of
+
+        set_weights_of(self._learnt[0], weights)
+
     def save(self, folder: Path) -> None:
         from penjing.training.nets_files import save_net
 

@@ -1,13 +1,15 @@
 """What the lower, frozen layers of an encoder make of every token, computed once: epochs then go through the upper layers alone.
 
-The states lie in one file that is mapped into memory, in the format of products, and a killed run goes on from the rows it has. Where the
-disk has no room they are kept in memory, and where that has none either they are computed afresh each time: slower, with the same result.
+The states lie in one file that is mapped into memory, in the format of products, beside one that says which blocks of rows are done: a killed
+run goes on from those, and several workers share them out. Where the disk has no room they are kept in memory, and where that has none either
+they are computed afresh each time: slower, with the same result.
 
 Shapes: N tokens of all texts, n of some, H hidden units.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from penjing.core.files import written
 from penjing.core.machine import Machine, free_disk_bytes
 from penjing.core.types import NDArray, Ragged
+from penjing.core.workers import ALONE, Workers
 from penjing.training.batches import pieces
-from penjing.training.features import TOKENS, named
+from penjing.training.features import TOKENS, named, own_first
 from penjing.training.packed import Packed
 
 _BLOCK = 512
@@ -57,7 +59,7 @@ class Afresh:
         return _states(self._way, self._ids.take(rows), self._depth)
 
 
-def prefix(way: Packed, ids: Ragged, depth: int, model: str, cache: Path, advance: Callable[[float], None]) -> Prefix:
+def prefix(way: Packed, ids: Ragged, depth: int, model: str, cache: Path, advance: Callable[[float], None], workers: Workers = ALONE) -> Prefix:
     """Return the states of all tokens of `ids` after the layer `depth` (0: what enters the first).
 
     model: a digest of the weights below; advance: told of rows as they are done.
@@ -67,44 +69,52 @@ def prefix(way: Packed, ids: Ragged, depth: int, model: str, cache: Path, advanc
     shape = (int(ids.offsets[-1]), way.hidden)
     needed = shape[0] * shape[1] * stored.itemsize
     path = cache / f"prefix-{named(ids, str(way.dtype), f'{model} states {depth}')}"
-    if path.with_suffix(".rows").exists() or needed + _SPARE < free_disk_bytes(cache):
-        return Kept(_on_disk(way, ids, depth, path, stored, shape, advance), ids, way.dtype)
+    if path.with_suffix(".done").exists() or needed + _SPARE < free_disk_bytes(cache):
+        return Kept(_on_disk(way, ids, depth, path, stored, shape, advance, workers), ids, way.dtype)
     if needed + _SPARE < Machine.here().memory_bytes:
         values_NH = np.empty(shape, stored)
-        _fill(values_NH, way, ids, depth, 0, advance, lambda rows: None)
+        _fill(values_NH, np.zeros(_blocks(ids), np.uint8), way, ids, depth, advance, ALONE)
         return Kept(values_NH, ids, way.dtype)
     advance(len(ids))
     return Afresh(way, ids, depth)
 
 
-def _on_disk(way: Packed, ids: Ragged, depth: int, path: Path, stored: Any, shape: tuple[int, int], advance: Callable[[float], None]) -> NDArray:
-    values, told = path.with_suffix(".states"), path.with_suffix(".rows")
-    done = int(told.read_text()) if told.exists() and values.exists() else 0
+def _on_disk(
+    way: Packed, ids: Ragged, depth: int, path: Path, stored: Any, shape: tuple[int, int], advance: Callable[[float], None], workers: Workers
+) -> NDArray:
     if not shape[0]:
         return np.zeros(shape, stored)
-    if done < len(ids):
-        mapped = np.memmap(values, stored, "r+" if done else "w+", shape=shape)
-
-        def note(rows: int) -> None:
-            mapped.flush()
-            with written(told) as partial:
-                partial.write_text(str(rows))
-
-        advance(done)
-        _fill(mapped, way, ids, depth, done, advance, note)
-    else:
-        advance(done)
+    values = path.with_suffix(".states")
+    _fill(_mapped(values, stored, shape), _mapped(path.with_suffix(".done"), np.uint8, (_blocks(ids),)), way, ids, depth, advance, workers)
     return np.memmap(values, stored, "r", shape=shape)
 
 
-def _fill(values_NH: NDArray, way: Packed, ids: Ragged, depth: int, done: int, advance: Callable[[float], None], note: Callable[[int], None]) -> None:
-    for start in range(done, len(ids), _BLOCK):
+def _mapped(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray:
+    """Map a file into memory: as it is, or of zeros. Another worker may do the same at this moment."""
+    with path.open("ab") as file:
+        file.truncate(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.memmap(path, dtype, "r+", shape=shape)
+
+
+def _blocks(ids: Ragged) -> int:
+    return -(-len(ids) // _BLOCK)
+
+
+def _fill(values_NH: NDArray, done: NDArray, way: Packed, ids: Ragged, depth: int, advance: Callable[[float], None], workers: Workers) -> None:
+    """Compute the blocks that nobody has yet. done: (blocks,) uint8, 1 where one is whole."""
+    starts, sizes = range(0, len(ids), _BLOCK), np.diff([*range(0, len(ids), _BLOCK), len(ids)])
+    before = done.astype(bool)
+    advance(int(sizes[before].sum()))
+    for start in own_first([start for start in starts if not before[start // _BLOCK]], workers):
         end = min(start + _BLOCK, len(ids))
-        block = Ragged(values_NH[ids.offsets[start] : ids.offsets[end]], ids.offsets[start : end + 1] - ids.offsets[start])
-        for rows in pieces(block.lengths, TOKENS):
-            state_nH = _states(way, ids.take(start + rows), depth)
-            block.values[block.places(rows)] = state_nH.view(torch.int16 if state_nH.dtype == torch.bfloat16 else torch.float32).numpy()
-        note(end)
+        if not done[start // _BLOCK]:
+            block = Ragged(values_NH[ids.offsets[start] : ids.offsets[end]], ids.offsets[start : end + 1] - ids.offsets[start])
+            for rows in pieces(block.lengths, TOKENS):
+                state_nH = _states(way, ids.take(start + rows), depth)
+                block.values[block.places(rows)] = state_nH.view(torch.int16 if state_nH.dtype == torch.bfloat16 else torch.float32).numpy()
+            if isinstance(values_NH, np.memmap):
+                values_NH.flush()
+            done[start // _BLOCK] = 1
         advance(end - start)
 
 

@@ -5,12 +5,13 @@ A learner's own Options inherit from it and give the defaults that suit it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from penjing.core.config import Section
-from penjing.core.errors import PlanError
+from penjing.core.errors import ConfigError, PlanError
 from penjing.core.types import Spec
 
 
@@ -51,6 +52,22 @@ class Regime(Section):
     """Tokens (rows, of what has none) that go through the model at once: a step of more is done in pieces, whose gradients add up. Bounds memory."""
     checkpointing: bool = False
     """Compute the inside of each layer again on the way back instead of keeping it: less memory, about a third more time."""
+
+    @property
+    def alone(self) -> str:
+        """Why one worker learns it, in words that follow the tier's name; nothing where several can."""
+        return ""
+
+
+def acting(options: Regime, tune: str, ways: Mapping[str, Sequence[str]], descends: Sequence[str]) -> None:
+    """Refuse keys of a tier that would do nothing with its way to tune: a default may stand, anything else was meant to act.
+
+    ways: key → the ways with which it acts; descends: those with which the keys of a regime do. Raises ValueError of a ConfigError, for pydantic.
+    """
+    of_descent = dict.fromkeys((name for name in Regime.model_fields if name != "precision"), descends)
+    for name, acts in (of_descent | dict(ways)).items():
+        if tune not in acts and getattr(options, name) != type(options).model_fields[name].get_default(call_default_factory=True):
+            raise ValueError(ConfigError(f"{name} does nothing with tune: {tune}; it acts with {', '.join(acts)}. Leave it out."))
 
 
 def refused(regime: Regime, spec: Spec, tier: str, undivided: int = 0, checkpointing: str = "") -> None:

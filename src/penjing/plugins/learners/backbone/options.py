@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from penjing.core.errors import PlanError
 from penjing.plugins.learners.backbone import models
 from penjing.training.augment_options import AugmentConfig
-from penjing.training.regime import Regime
+from penjing.training.regime import Regime, acting
 
 
 class Options(Regime):
@@ -35,6 +35,16 @@ class Options(Regime):
     the same depends on what is asked. Only with tune: full."""
     runtime: Literal["openvino-runtime", "onnx-runtime", "torch-runtime"] = "openvino-runtime"
     """The engine that the learnt model is exported to."""
+
+    @property
+    def alone(self) -> str:
+        return "has nothing but a head to learn" if self.tune == "frozen" else ""
+
+    @model_validator(mode="after")
+    def _acts(self) -> Self:
+        """Refuse what would do nothing."""
+        acting(self, self.tune, {"augment": ("full",)}, ("full",))
+        return self
 
     def resolved(self) -> dict[str, Any]:
         """Return the options with the model's folder in place of its name, and the size meant: what the processor is given. Raises PlanError."""

@@ -13,6 +13,7 @@ from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
+from penjing.core.trials import Course
 from penjing.core.types import Batch, Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.transformer import options as settings
 from penjing.plugins.learners.transformer import planning
@@ -37,6 +38,11 @@ class Transformer:
     ) -> Estimate:
         """Raises PlanError where the model's folder, its positions or its tokenizer do not serve, MissingLibrary without torch."""
         return planning.estimate(options, rows, columns, outputs, machine, count)
+
+    @classmethod
+    def courses(cls, options: settings.Options, count: int) -> list[Course]:
+        """Return the descents that learning from `count` rows is made of."""
+        return planning.courses(options, count, planning.layers_of(options))
 
     @classmethod
     def create(cls, options: settings.Options, outputs: Mapping[str, Spec]) -> Self:
@@ -72,6 +78,16 @@ class Transformer:
 
     def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
         return self._chain.layers(batch)
+
+    def weights(self) -> Mapping[str, NDArray]:
+        from penjing.training.weights import weights_of
+
+        return weights_of(self.encoder)
+
+    def set_weights(self, weights: Mapping[str, NDArray]) -> None:
+        from penjing.training.weights import set_weights_of
+
+        set_weights_of(self.encoder, weights)
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder)

@@ -6,21 +6,21 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from penjing.core.errors import ConfigError
 from penjing.plugins.learners.transformer import models
 from penjing.training.pretraining_options import Pretraining
-from penjing.training.regime import Regime
+from penjing.training.regime import Regime, acting
 
 ADAPTERS = ("lora", "dora", "ia3")
+DESCENDS = ("partial", "full", *ADAPTERS)
 _ACTS = {
     "layers": ("partial",),
     "rank": ("lora", "dora"),
     "alpha": ("lora", "dora"),
     "targets": ADAPTERS,
-    "dropout": ("partial", "full", *ADAPTERS),
-    "mixup": ("partial", "full", *ADAPTERS),
+    "dropout": DESCENDS,
+    "mixup": DESCENDS,
 }
-"""Keys that act with some ways to tune alone; those of a descent act with all but frozen."""
+"""Keys that act with some ways to tune alone."""
 
 
 class Options(Regime):
@@ -58,11 +58,12 @@ class Options(Regime):
         """Return the options with the model's folder in place of its name: what the processor is given. Raises PlanError."""
         return {**self.model_dump(), "model": str(models.resolve(self.model))}
 
+    @property
+    def alone(self) -> str:
+        return "has nothing but a head to learn" if self.tune == "frozen" else ""
+
     @model_validator(mode="after")
     def _acts(self) -> Self:
         """Refuse what would do nothing."""
-        descent = {name: ("partial", "full", *ADAPTERS) for name in Regime.model_fields if name != "precision"}
-        for name, ways in (descent | _ACTS).items():
-            if self.tune not in ways and getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
-                raise ValueError(ConfigError(f"{name} does nothing with tune: {self.tune}; it acts with {', '.join(ways)}. Leave it out."))
+        acting(self, self.tune, _ACTS, DESCENDS)
         return self

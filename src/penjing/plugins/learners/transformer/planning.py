@@ -18,6 +18,7 @@ from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import models, script
 from penjing.plugins.learners.transformer.options import ADAPTERS, Options
 from penjing.training.adapter_targets import matched, matrices
+from penjing.training.regime import refused
 
 _SAMPLE = 200
 """Rows that lengths and unknown words are counted on."""
@@ -50,6 +51,8 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     _check_positions(options, described)
     check_exits(options, described)
     _check_tuning(options, described, folder)
+    if options.tune != "frozen":
+        refused(options, next(iter(outputs.values())), "transformer")
     tokens = plugins.load("processors", "tokens")
     processor = tokens(**tokens.options_from(rows, columns, options.resolved()))
     texts = processor.texts(rows[:_SAMPLE])

@@ -131,10 +131,10 @@ class _Tuning:
 
     def _features(self, what: str, depths: Sequence[int]) -> list[list[NDArray]]:
         """Return, of training and of validation rows, the features after each of the depths and at the end."""
-        progress = self.fitting.progress
+        fitting, progress = self.fitting, self.fitting.progress
         progress.start(what, len(self.examples) + len(self.validation))
         found = [
-            features(self.encoder, token_ids(part.inputs), self.precision, self.model, self.fitting.cache, progress.advance, depths)
+            features(self.encoder, token_ids(part.inputs), self.precision, self.model, fitting.cache, progress.advance, depths, fitting.workers)
             for part in (self.examples, self.validation)
         ]
         progress.finish()

@@ -16,6 +16,7 @@ from penjing.core.examples import Examples
 from penjing.core.files import digest, read_json, write_json
 from penjing.core.protocols import Fitting
 from penjing.plugins.learners.transformer.options import Options
+from penjing.plugins.learners.transformer.planning import TRIED_ROWS, TRIED_SHARES
 from penjing.training.encoder import Encoder
 from penjing.training.fingerprints import of_examples
 from penjing.training.loop import learn
@@ -23,11 +24,9 @@ from penjing.training.packed import Packed
 from penjing.training.prefix import prefix
 from penjing.training.texts import Frozen, Texts
 
-_SHARES = (1 / 6, 1 / 3, 1 / 2, 2 / 3)
-"""Of the layers: how many of the upper ones are tried."""
 _UNTRIED = 1 / 3
 """The share that is tuned where there are no validation rows to choose by."""
-_ROWS, _VALIDATION_ROWS = 1024, 512
+_VALIDATION_ROWS = 512
 """Of a trial."""
 _PAYS = 0.99
 """More layers are tuned where that brings the validation loss below this share of what fewer came to."""
@@ -40,7 +39,8 @@ def frozen(way: Packed, layers: int, pad: int, examples: Examples, validation: E
         raise RunFailed(f"This encoder has {way.layers} layers, and layers is {layers}. Set layers: {way.layers - 1} or fewer.")
     fitting.progress.start("reading with the frozen layers", len(examples) + len(validation))
     train, held = (
-        prefix(way, filled(token_ids(part.inputs), pad), depth, model, fitting.cache, fitting.progress.advance) for part in (examples, validation)
+        prefix(way, filled(token_ids(part.inputs), pad), depth, model, fitting.cache, fitting.progress.advance, fitting.workers)
+        for part in (examples, validation)
     )
     fitting.progress.finish()
     return Frozen(depth, train, held)
@@ -57,7 +57,7 @@ def chosen(options: Options, encoder: Encoder, way: Packed, examples: Examples, 
 
     The fewest from which more layers do not lower the validation loss by more than a hundredth. The encoder is left as it was.
     """
-    tried = sorted({max(1, round(share * way.layers)) for share in _SHARES} - {way.layers})
+    tried = sorted({max(1, round(share * way.layers)) for share in TRIED_SHARES} - {way.layers})
     if not len(validation) or len(tried) < 2:
         return max(1, round(_UNTRIED * way.layers))
     kept = fitting.checkpoints / "layers.json"
@@ -65,7 +65,7 @@ def chosen(options: Options, encoder: Encoder, way: Packed, examples: Examples, 
     if kept.exists() and (told := read_json(kept)).get("fingerprint") == fingerprint:
         return int(told["layers"])
     random = np.random.default_rng(fitting.seed)
-    some, held = (_some(part, most, random) for part, most in ((examples, _ROWS), (validation, _VALIDATION_ROWS)))
+    some, held = (_some(part, most, random) for part, most in ((examples, TRIED_ROWS), (validation, _VALIDATION_ROWS)))
     lowest = frozen(way, tried[-1], encoder.pad, some, held, model, fitting)
     losses = {layers: _tried(options, encoder, way, layers, lowest, some, held, fitting, fingerprint) for layers in tried}
     best = tried[0]
