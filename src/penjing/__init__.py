@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penjing.pipeline.estimator import Penjing as Penjing
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _LAZY = {"Penjing": "penjing.pipeline.estimator"}
 

@@ -25,6 +25,7 @@ from penjing.package.open import open_package
 from penjing.pipeline.config import read_config
 from penjing.pipeline.estimator import Penjing
 from penjing.pipeline.opened import opened
+from penjing.pipeline.probe import Probe
 from penjing.pipeline.run import Run, run
 from penjing.pipeline.start import signer
 from penjing.security.keys import make_key
@@ -357,7 +358,13 @@ def test_a_package_made_from_a_damaged_export_is_sealed_again(again: Again) -> N
     assert open_package(folder, signer()).manifest.digests == good.digests
 
 
-# Each is estimated to take a second, and the first takes more than none of it.
+@pytest.fixture
+def by_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tier is reckoned to take a second, and the first takes more than none of it."""
+    monkeypatch.setattr(Probe, "tried", lambda *rest: None)
+
+
+@pytest.mark.usefixtures("by_formula")
 def test_a_budget_leaves_out_what_does_not_fit_and_says_so(again: Again, source: Path, tmp_path: Path) -> None:
     told = Told()
     done = again(until="train", budget={"time": "1s"}, progress=told)
@@ -367,6 +374,7 @@ def test_a_budget_leaves_out_what_does_not_fit_and_says_so(again: Again, source:
         ran(source, tmp_path / "none", "train", budget={"time": "0s"})
 
 
+@pytest.mark.usefixtures("by_formula")
 def test_a_pupil_whose_teacher_does_not_fit_the_budget_is_left_out_with_it(again: Again) -> None:
     tiers = [CHEAP, DEAR, {**CHEAP, "name": "pupil", "teacher": "dear"}]
     told = Told()

@@ -66,7 +66,8 @@ def train(tier: TierConfig, data: Snapshot, teacher: Predictor | None, conduct: 
             examples, validation = taught(teacher, data, examples, unlabelled, checkpoints, progress), as_shares(data.task, validation)
         names = processor.names if isinstance(processor, HasNames) else {}
         with conduct.log.of(tier.name, checkpoints / CURVE, progress) as tell:
-            fitting = Fitting(conduct.seed, progress, checkpoints, cache, names, unlabelled if len(unlabelled) else None, allowance, tell)
+            beside = unlabelled if teacher is None and len(unlabelled) else None  # a pupil's stand among its examples
+            fitting = Fitting(conduct.seed, progress, checkpoints, cache, names, beside, allowance, tell)
             learner = _fitted(tier, data.task, examples, validation, conduct.distributed, fitting)
     learner.save(folder / "learner")
     named = {"name": tier.name, "learner": tier.learner}

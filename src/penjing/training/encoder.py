@@ -19,6 +19,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import penjing.training.text_bodies  # noqa: F401  # makes its model type one that can be opened
 from penjing.core.batching import Described, present
 from penjing.core.errors import RunFailed
 from penjing.core.segments import Chain

@@ -245,7 +245,8 @@ class _Learning:
         self.fitting.workers.add([poor])
         if poor.item() and not self.position.ended and self.position.epoch < self.regime.epochs:
             self.position.ended = True
-            self.why = self.fitting.allowance.stopped = f"the last epoch gained {gained:.4f} of quality for {watt_hours:.3g} Wh, and {asked:g} a Wh was asked for"
+            gain = f"the last epoch gained {gained:.4f} of quality for {watt_hours:.3g} Wh"
+            self.why = self.fitting.allowance.stopped = f"{gain}, and {asked:g} a Wh was asked for"
 
     def _roll_back(self, what: str) -> None:
         """Go back to the best epoch with half the step. Raises RunFailed after the second time, and where it would not help."""

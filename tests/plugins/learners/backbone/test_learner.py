@@ -47,7 +47,10 @@ def pictures(count: int, seed: int) -> tuple[NDArray, NDArray]:
 def learnt(folder: Path, link: Link = "softmax", train: Examples | None = None, validation: Examples | None = None, **given: Any) -> Backbone:
     (x, y), (held_x, held_y) = pictures(48, 1), pictures(16, 2)
     one = (lambda t: t) if link == "softmax" else (lambda t: np.stack([1 - t, t], 1).astype(np.float32))
-    small = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "precision": "f32", "augment": STILL, "size": 32, **given}
+    descent = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "augment": STILL}
+    if given.get("tune") != "full":
+        given, descent = {name: value for name, value in given.items() if name not in descent}, {}
+    small = {"precision": "f32", "size": 32, **descent, **given}
     learner = Backbone.create(Options(**small), {"logits": Spec(2, link)})
     fitting = Fitting(1, Silent(), folder / "checkpoints", folder / "cache")
     if validation is None:

@@ -94,7 +94,7 @@ class Transformer:
         write_json(folder / "options.json", self.options.model_dump())
 
     def export(self, folder: Path) -> str:
-        from penjing.plugins.learners.transformer.export import exported
+        from penjing.training.exporting import exported
 
         exported(self.encoder, folder, self.options.runtime)
         return self.options.runtime
