@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from penjing.core.errors import DataError
 from penjing.core.examples import Examples
-from penjing.core.types import Batch, Ragged, take
+from penjing.core.types import Batch, NDArray, Ragged, Spec, take
 
 
 def batches(count: int = 3) -> list[tuple[Batch, np.ndarray]]:
@@ -56,3 +57,22 @@ def test_a_write_that_fails_is_not_taken_for_whole(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         Examples.write(tmp_path / "b", broken())
     assert not Examples.exists(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [
+        (np.array([0, 1, 5]), "1 of 3 encoded rows .* row 2 .* from 0 to 2"),
+        (np.array([-1, 1, 0]), "row 0"),
+        (np.array([[0.1, 0.2, np.nan]], np.float32), "3 finite numbers"),
+        (np.zeros((4, 2), np.float32), "4 of 4"),
+    ],
+)
+def test_a_target_out_of_range_is_refused_by_its_row(target: NDArray, word: str) -> None:
+    with pytest.raises(DataError, match=word):
+        Examples({"x": np.zeros((len(target), 1))}, target).check(Spec(3, "softmax"))
+
+
+def test_targets_in_range_pass() -> None:
+    for target in (np.array([0, 2]), np.zeros((0,), np.int64), np.full((2, 3), 1 / 3, np.float32)):
+        Examples({"x": np.zeros((len(target), 1))}, target).check(Spec(3, "softmax"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from penjing.core.tokenized import joined
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from penjing.core.tokenized import Tokenized, joined
 
 
 def test_columns_are_joined_in_their_order_and_missing_values_are_empty() -> None:
@@ -17,3 +19,13 @@ def test_a_huge_text_is_read_as_far_as_its_tokens_could_reach() -> None:
 
 def test_halves_of_characters_are_no_text() -> None:
     assert list(joined([{"text": "a\ud800b"}], ["text"], 8)) == ["a\ufffdb"]
+
+
+def test_texts_that_are_cut_are_counted_and_those_that_fit_are_not() -> None:
+    known = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    known.pre_tokenizer = pre_tokenizers.Whitespace()
+    made = Tokenized(["text"], known.to_str(), 4)
+    told = made.cut(made.encodings(["a", "a a a a", "a a a a a", "a a a a a a a a a"]))
+    assert "Of 4 texts looked at 2 are longer than max_tokens (4)" in told
+    assert "9 tokens" in told
+    assert made.cut(made.encodings(["a a a a"])) == ""

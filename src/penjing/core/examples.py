@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from penjing.core.types import Batch, NDArray, Ragged, take
+from penjing.core.errors import DataError
+from penjing.core.types import Batch, NDArray, Ragged, Spec, take
 
 _HEADER_BYTES = 256
 """Room for the header of a .npy file, whose shape is only known at the end."""
@@ -41,6 +42,23 @@ class Examples:
     def weights(self, indices: NDArray) -> NDArray:
         """Return (B,) float32, how much the examples at `indices` count."""
         return np.ones(len(indices), np.float32) if self.weight is None else np.asarray(self.weight[indices])
+
+    def check(self, spec: Spec) -> None:
+        """Raise DataError where a target is none that an output of `spec` can give: an answer out of range, or no number."""
+        target = np.asarray(self.target)
+        if not len(target):
+            return
+        if target.ndim == 1:
+            strange = np.flatnonzero((target < 0) | (target >= spec.width))
+            what = f"the answers go from 0 to {spec.width - 1}"
+        else:
+            strange = np.flatnonzero(~np.isfinite(target).all(axis=1) | (target.shape[1] != spec.width))
+            what = f"every answer is {spec.width} finite numbers"
+        if len(strange):
+            raise DataError(
+                f"{len(strange)} of {len(target)} encoded rows have a target that cannot be learnt, the first is row {strange[0]} "
+                f"({target[strange[0]]}); {what}. Prepare the data again, or mend the task."
+            )
 
     @classmethod
     def write(cls, folder: Path, batches: Iterable[tuple[Batch, NDArray]], weights: Iterable[NDArray] | None = None) -> Examples:

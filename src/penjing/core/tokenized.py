@@ -49,6 +49,16 @@ class Tokenized:
         encodings: list[Encoding] = self._tokenizer.encode_batch(texts)
         return encodings
 
+    def cut(self, encodings: Sequence[Encoding]) -> str:
+        """Return a sentence on how many of these texts are longer than `max_tokens`, and by how much; empty where none is."""
+        whole = sorted(len(one.ids) + sum(len(rest.ids) for rest in one.overflowing) for one in encodings if one.overflowing)
+        if not whole:
+            return ""
+        return (
+            f"Of {len(encodings)} texts looked at {len(whole)} are longer than max_tokens ({self.max_tokens}) and are read only so far; "
+            f"half of those have {whole[len(whole) // 2]:,} tokens or more, as far as they were looked at."
+        )
+
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_str(self.tokenizer)

@@ -146,6 +146,8 @@ class Estimate:
     """What is drawn meanwhile, where it was seen."""
     probed: bool = False
     """Whether it rests on a trial with some of the rows, and not on a formula alone."""
+    told: str = ""
+    """What the user should know of the rows before they are learnt from, in a sentence; empty where there is nothing."""
 
     def __post_init__(self) -> None:
         ranges = {

@@ -151,6 +151,9 @@ def _plan(this: Run, always: bool) -> Plan:
     for what, tiers in (("Left out", planned.left_out), ("Made cheaper", planned.changed), ("Too dear", planned.too_dear)):
         for name, why in tiers.items():
             this.progress.say(f"{what}, tier {name!r}: {why}")
+    for name, estimate in planned.estimates.items():
+        if estimate.told:
+            this.progress.say(f"Tier {name!r}: {estimate.told}")
     if said := config.distributed.refused({tier.name: tier.options for tier in planned.tiers}, Machine.here().cores):
         this.progress.say(said)
     costs = {name: this.climb().costs(estimate) for name, estimate in planned.estimates.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
 
@@ -93,7 +93,7 @@ class _Planner:
         reckoned = formula(self.count(tier))
         if self.tries is None or not self._worth(reckoned):
             return reckoned
-        return self.tries(tier, formula) or reckoned
+        return replace(self.tries(tier, formula) or reckoned, told=reckoned.told)
 
     def _worth(self, reckoned: Estimate) -> bool:
         """Return whether `reckoned` is to be had more exactly. What is far beyond the memory is not even tried."""

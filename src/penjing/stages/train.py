@@ -79,7 +79,9 @@ def train(tier: TierConfig, data: Snapshot, teacher: Predictor | None, conduct: 
 
 
 def _fitted(tier: TierConfig, task: Task, examples: Examples, validation: Examples, distributed: Distributed, fitting: Fitting) -> Learner:
-    """Return what was learnt, here or by several workers."""
+    """Return what was learnt, here or by several workers. Raises DataError for a target out of range."""
+    _, spec = output_of(task)
+    examples.check(spec)
     if distributed.shares(tier.options):
         together: Learner = plugins.load("launchers", "local")(*distributed.shared(Machine.here().cores)).fit(
             tier.learner, tier.options, task.outputs, examples, validation, fitting

@@ -123,3 +123,9 @@ def test_rows_without_text_can_be_planned(tiny_bert: Path) -> None:
 )
 def test_scripts_are_called_by_their_names(character: str, script: str) -> None:
     assert script_of(character) == script
+
+
+def test_how_many_texts_are_cut_is_told_before_anything_is_spent(tiny_bert: Path) -> None:
+    rows = [*ENGLISH[:15], *[{"text": "good relief " * 40}] * 5]
+    assert "Of 20 texts looked at 5 are longer than max_tokens (32)" in plan(rows, tiny_bert, max_tokens=32).told
+    assert plan(ENGLISH, tiny_bert).told == ""

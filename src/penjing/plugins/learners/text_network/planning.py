@@ -35,8 +35,9 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     _check(options, next(iter(outputs.values())), count)
     processor = plugins.load("processors", "subwords")
     sample = rows[:_SAMPLE]
-    lengths = processor(**processor.options_from(sample, columns, options.resolved())).encode(sample)["input_ids"].lengths
-    tokens = float(lengths.mean()) if len(sample) else float(options.max_tokens)
+    made = processor(**processor.options_from(sample, columns, options.resolved()))
+    encodings = made.encodings(made.texts(sample))
+    tokens = sum(len(encoding) for encoding in encodings) / len(encodings) if encodings else float(options.max_tokens)
     body, weights = _body(options, tokens)
     asked = {"none": 0.0, "masked": options.pretrain.share, "causal": 1.0}[options.pretrain.objective]
     epochs = options.pretrain.epochs if asked else 0
@@ -48,7 +49,8 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     why = f"{weights / 1e6:.1f} M parameters, {tokens:.0f} tokens a row, at most {options.epochs} epochs" + (
         f" after {epochs} of pre-training, unlabelled rows not counted" if epochs else ""
     )
-    return Estimate(round(_START_SECONDS + seconds + _EXPORT_SECONDS[options.runtime], 1), int(memory), int(4 * weights * 6), why)
+    seconds = round(_START_SECONDS + seconds + _EXPORT_SECONDS[options.runtime], 1)
+    return Estimate(seconds, int(memory), int(4 * weights * 6), why, told=made.cut(encodings))
 
 
 def _check(options: Options, spec: Spec, count: int) -> None:

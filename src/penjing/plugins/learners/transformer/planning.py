@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     _check_ids(options, described, encodings)
     _check_script(options, processor.tokenizer, texts, encodings)
     tokens_a_row = float(np.mean([len(encoding) for encoding in encodings])) if encodings else float(options.max_tokens)
-    return _cost(options, folder, described, tokens_a_row, machine, count)
+    return replace(_cost(options, folder, described, tokens_a_row, machine, count), told=processor.cut(encodings))
 
 
 def _check_libraries(runtime: str) -> None:
