@@ -131,3 +131,13 @@ def test_a_body_that_computes_something_else_is_not_packed() -> None:
     body = made("bert")
     body.encoder.layer[0].intermediate.register_forward_hook(lambda module, given, found: found * 2)
     assert not packs(body)
+
+
+def test_nothing_stays_behind_on_the_processor_when_the_body_is_on_another_device() -> None:
+    """Tensors of the device "meta" hold nothing, and refuse to be put together with any that are on the processor."""
+    body, ids = made("bert").to("meta"), texts(20, 30, 7, 1)
+    for way in (Packed(body, "bf16", causal=True, dropout=0.1, checkpointing=True), Packed(body, "f32")):
+        found_BH = pooled(way(ids), ids.lengths)
+        assert found_BH.device.type == "meta"
+        found_BH.sum().backward()
+        assert body.encoder.layer[0].attention.self.query.weight.grad.device.type == "meta"

@@ -57,7 +57,9 @@ def show(told: Mapping[str, Any]) -> None:
         for name, why in told[key].items():
             console.print(f"{what}, tier {name!r}: {why}", markup=False, soft_wrap=True)
     learnt = [estimate for name, estimate in told["estimates"].items() if name not in told["too_dear"]]
-    console.print(f"In all about {_time(sum(estimate['seconds'] for estimate in learnt))}. Next: the same command with run in place of plan.", markup=False)
+    console.print(
+        f"In all about {_time(sum(estimate['seconds'] for estimate in learnt))}. Next: the same command with run in place of plan.", markup=False
+    )
 
 
 def _time(seconds: float) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from penjing.core.types import NDArray
+from penjing.training.devices import sent
 
 _SLACK, _NEAR = 1.15, 8
 """Texts share a rectangle whose lengths differ by less than this factor, or by so many tokens."""
@@ -43,10 +44,10 @@ class Rectangle:
     """(P,) rows of a fetched (R x A x T, D) that stand for nothing, or None."""
 
 
-def rectangles(lengths: NDArray, heads: int, causal: bool, dtype: Any) -> list[Rectangle]:
+def rectangles(lengths: NDArray, heads: int, causal: bool, dtype: Any, device: Any) -> list[Rectangle]:
     """Return the rectangles of texts of these lengths, (B,), that lie one after the other. Every text stands in exactly one."""
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return [_rectangle(starts[texts], lengths[texts], int(starts[-1]), heads, causal, dtype) for texts in _alike(lengths, heads)]
+    starts, total = np.concatenate([[0], np.cumsum(lengths)]), int(lengths.sum())
+    return [_rectangle(starts[texts], lengths[texts], total, heads, causal, dtype, device) for texts in _alike(lengths, heads)]
 
 
 def _alike(lengths: NDArray, heads: int) -> Iterator[NDArray]:
@@ -63,7 +64,7 @@ def _alike(lengths: NDArray, heads: int) -> Iterator[NDArray]:
         end = start
 
 
-def _rectangle(starts: NDArray, lengths: NDArray, total: int, heads: int, causal: bool, dtype: Any) -> Rectangle:
+def _rectangle(starts: NDArray, lengths: NDArray, total: int, heads: int, causal: bool, dtype: Any, device: Any) -> Rectangle:
     longest = int(lengths.max())
     place = np.arange(longest)
     real_RT = place < lengths[:, None]
@@ -71,27 +72,27 @@ def _rectangle(starts: NDArray, lengths: NDArray, total: int, heads: int, causal
     into_RT = np.where(real_RT, from_RT, total)
     padding = None
     if not real_RT.all():
-        padding = torch.from_numpy(np.flatnonzero(np.broadcast_to(~real_RT[:, None, :], (len(lengths), heads, longest))))
-    mask = _mask(real_RT, heads, causal, dtype)
-    return Rectangle(
-        len(lengths), longest, _rows(from_RT, 3, heads), _rows(into_RT, 3, heads), _rows(from_RT, 1, heads), _rows(into_RT, 1, heads), mask, padding
-    )
+        padding = sent(np.flatnonzero(np.broadcast_to(~real_RT[:, None, :], (len(lengths), heads, longest))), device)
+    mask = _mask(real_RT, heads, causal, dtype, device)
+    fetch_qkv, store_qkv, fetch, store = (sent(_rows(tokens_RT, parts, heads), device) for parts in (3, 1) for tokens_RT in (from_RT, into_RT))
+    return Rectangle(len(lengths), longest, fetch_qkv, store_qkv, fetch, store, mask, padding)
 
 
-def _rows(tokens_RT: NDArray, parts: int, heads: int) -> Any:
+def _rows(tokens_RT: NDArray, parts: int, heads: int) -> NDArray:
     """Return (parts x R x A x T,) rows of D units, of tokens that have `parts` x A of them each."""
     part, head = np.arange(parts)[:, None, None, None], np.arange(heads)[None, None, :, None]
-    return torch.from_numpy(((tokens_RT[None, :, None, :] * parts + part) * heads + head).reshape(-1))
+    rows: NDArray = ((tokens_RT[None, :, None, :] * parts + part) * heads + head).reshape(-1)
+    return rows
 
 
-def _mask(real_RT: NDArray, heads: int, causal: bool, dtype: Any) -> Any:
+def _mask(real_RT: NDArray, heads: int, causal: bool, dtype: Any, device: Any) -> Any:
     texts, tokens = real_RT.shape
     hidden_R1T = ~real_RT[:, None, :]
     if causal:
         hidden_R1T = hidden_R1T | np.triu(np.ones((tokens, tokens), bool), 1)
     if not hidden_R1T.any():
         return None
-    mask = torch.zeros(hidden_R1T.shape, dtype=dtype).masked_fill_(torch.from_numpy(hidden_R1T), _NEVER)
+    mask = torch.zeros(hidden_R1T.shape, dtype=dtype, device=device).masked_fill_(sent(hidden_R1T, device), _NEVER)
     return mask[:, None].expand(-1, heads, -1, -1).reshape(texts * heads, -1, tokens)
 
 
@@ -102,7 +103,7 @@ class Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not 
     def forward(ctx: Any, qkv_N3H: Any, layout: Sequence[Rectangle], heads: int, drop: Any) -> Any:
         """drop: weights of a shape → those weights with some left out and which, or None."""
         count, units = qkv_N3H.shape[0], qkv_N3H.shape[1] // 3 // heads
-        rows, nothing = qkv_N3H.view(-1, units), torch.zeros(1, 1, 1, dtype=qkv_N3H.dtype)
+        rows, nothing = qkv_N3H.view(-1, units), qkv_N3H.new_zeros(1, 1, 1)
         given = qkv_N3H.new_empty(count + 1, heads * units)
         kept = []
         for part in layout:

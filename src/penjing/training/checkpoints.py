@@ -117,6 +117,11 @@ class State:
             found |= {f"{key}.{name}": tensor for key, tensor in self.optimizer.state.get(parameter, {}).items() if torch.is_tensor(tensor)}
         return found
 
+    @property
+    def _steps_beside(self) -> bool:
+        """Whether the optimizer counts its steps where the parameters are, as fused ones do."""
+        return bool(self.optimizer.defaults.get("fused"))
+
     def _become(self, tensors: Mapping[str, Any], best: Mapping[str, Any], position: Position) -> None:
         held: dict[str, dict[str, Any]] = {}
         for full, tensor in tensors.items():
@@ -130,7 +135,7 @@ class State:
         _put(self.best, best)
         self.average.restore(average, position.averaged)
         for name, parameter in self._parameters.items():
-            found = {key: like(parameter, tensors[name]) for key, tensors in held.items() if name in tensors}
+            found = {key: like(parameter, tensors[name], self._steps_beside) for key, tensors in held.items() if name in tensors}
             if found:
                 self.optimizer.state[parameter] = found
 
@@ -142,9 +147,14 @@ def weights_of(net: Any) -> dict[str, Any]:
     return found | {name: buffer for name, buffer in net.named_buffers() if name in saved}
 
 
-def like(parameter: Any, tensor: Any) -> Any:
-    """Return `tensor` laid out in memory as `parameter` is, where they are of one shape: a fused optimizer goes over both side by side."""
-    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor) if tensor.shape == parameter.shape else tensor.clone()
+def like(parameter: Any, tensor: Any, beside: bool) -> Any:
+    """Return `tensor` laid out in memory as `parameter` is, where they are of one shape: a fused optimizer goes over both side by side.
+
+    beside: whether one of another shape, the count of steps, is on the device of the parameter, too.
+    """
+    if tensor.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+    return tensor.to(parameter.device if beside else "cpu", copy=True)
 
 
 def _put(into: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:

@@ -82,5 +82,5 @@ def _computed(way: Packed | Padded, ids: Ragged, hidden: int, depths: Sequence[i
         piece = ids.take(rows)
         with torch.inference_mode():
             for k, state_TH in enumerate(way.at_depths(piece, depths)):
-                found_NKH[rows, k] = pooled(state_TH, piece.lengths).numpy()
+                found_NKH[rows, k] = pooled(state_TH, piece.lengths).cpu().numpy()
     return found_NKH

@@ -30,5 +30,5 @@ def of_weights(module: Any) -> str:
     told = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         told.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        told.update(tensor.detach().contiguous().numpy().tobytes())
+        told.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return told.hexdigest()

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from penjing.core.types import NDArray, Ragged, Spec
 from penjing.training.batches import pieces
+from penjing.training.devices import sent
 from penjing.training.guessing import Language, Question, following, hidden
 from penjing.training.pretraining_options import Pretraining
 from penjing.training.segments import multiplied
@@ -109,7 +110,8 @@ class LanguageTrainee:
     def losses(self, rows: NDArray, epoch: int) -> Any:
         asked = self._asked(self.train[rows], epoch)
         losses_M, _ = self._answered(asked)
-        return torch.zeros(len(rows)).index_add(0, torch.from_numpy(asked.text), losses_M) / self._guesses
+        where = losses_M.device
+        return torch.zeros(len(rows), device=where).index_add(0, sent(asked.text, where), losses_M) / self._guesses
 
     def validated(self) -> Judged:
         """Return the mean loss of a guess, whose exponential is the perplexity, and the share of guesses that are right."""
@@ -135,4 +137,4 @@ class LanguageTrainee:
 
     def _answered(self, asked: Question) -> tuple[Any, Any]:
         states_NH = self.read(asked.seen)
-        return self.net.losses(states_NH[torch.from_numpy(asked.places)], torch.from_numpy(asked.right))
+        return self.net.losses(states_NH[sent(asked.places, states_NH.device)], sent(asked.right, states_NH.device))

@@ -77,6 +77,7 @@ class _Learning:
         self.trainee, self.regime, self.fitting, self.name = trainee, regime, fitting, name
         self.net, self.alone = trainee.net, fitting.workers.count == 1
         self.parameters = [p for p in self.net.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device if self.parameters else None
         self.matrices = [p for p in self.parameters if p.ndim >= 2]
         self.state = State(self.net, optimizers.made(self.parameters, regime), Average(weights_of(self.net), regime))
         self.position = Position(_fingerprint(fingerprint, regime, fitting.seed))
@@ -158,7 +159,7 @@ class _Learning:
     def _back(self, rows: NDArray) -> float:
         """Fill in the gradients of the mean loss of `rows`, piece by piece, summed over the workers, and return that loss."""
         at, workers = self.position, self.fitting.workers
-        told = torch.zeros(2)  # the loss, and how many workers have spent their allowance
+        told = torch.zeros(2, device=self.device)  # the loss, and how many workers have spent their allowance
         for number, piece in enumerate(self._pieces(workers.share(rows))):
             _seed(self.fitting.seed, at.epoch, at.step, workers.rank, number)
             loss = self.trainee.losses(piece, at.epoch).sum() / len(rows)
@@ -208,7 +209,7 @@ class _Learning:
 
     def _agreed(self, found: Judged) -> Judged:
         """Return what the first worker has found: all must decide alike, to the last bit."""
-        told = torch.tensor([found.scale, found.loss, found.quality], dtype=torch.float64)
+        told = torch.tensor([found.scale, found.loss, found.quality], dtype=torch.float64, device=self.device)
         self.fitting.workers.copy([told])
         return Judged(*told.tolist())
 

@@ -24,6 +24,7 @@ from penjing.core.files import digest
 from penjing.core.protocols import Fitting
 from penjing.core.types import Batch, NDArray, Ragged, Spec
 from penjing.training.descent import losses_of
+from penjing.training.devices import placed, sent, where
 from penjing.training.loop import Judged, judged, learn
 from penjing.training.precision import chosen, products
 from penjing.training.recomputing import normed_by_batch, recomputed
@@ -88,7 +89,7 @@ def learn_net(
     """
     regime = regime.model_copy(update={"precision": chosen(regime.precision)})
     whole = digest([fingerprint, fingerprint_of(examples), fingerprint_of(validation), augment is not None, mixup])
-    with recomputed(net) if regime.checkpointing else nullcontext():
+    with placed(net), recomputed(net) if regime.checkpointing else nullcontext():
         learn(_NetTrainee(net, spec, examples, validation, regime, augment, mixup), regime, fitting, whole)
 
 
@@ -103,7 +104,7 @@ class _NetTrainee:
 
     def losses(self, rows: NDArray, epoch: int) -> Any:
         inputs, target = self._drawn(rows, epoch)
-        weight_B = None if self.examples.weight is None else torch.from_numpy(self.examples.weights(rows))
+        weight_B = None if self.examples.weight is None else sent(self.examples.weights(rows), where(self.net))
         with products(self.regime.precision):
             logits_BW, target = self._mixed(inputs, target) if self.mixup else (self.net(inputs), target)
         return losses_of(logits_BW.float(), target, self.spec.link, weight_B, self.regime.label_smoothing)
@@ -114,7 +115,7 @@ class _NetTrainee:
         for start in range(0, count, at_once):
             rows = np.arange(start, min(start + at_once, count))
             with torch.inference_mode(), products(self.regime.precision):
-                found_NW[rows] = self.net(tensors(self.validation.batch(rows)[0])).float().numpy()
+                found_NW[rows] = self.net(tensors(self.validation.batch(rows)[0], where(self.net))).float().cpu().numpy()
         return judged(found_NW, np.asarray(self.validation.target), self.spec)
 
     def scale_output(self, factor: float) -> None:
@@ -126,15 +127,15 @@ class _NetTrainee:
         if self.augment is not None:
             target = np.eye(self.spec.width, dtype=np.float32)[target] if target.ndim == 1 else target
             inputs, target = self.augment(inputs, target, rows, epoch)
-        return tensors(inputs), torch.from_numpy(target)
+        return tensors(inputs, where(self.net)), sent(target, where(self.net))
 
     def _mixed(self, inputs: Mapping[str, Any], target: Any) -> tuple[Any, Any]:
         """Return logits and targets of what the head is given of each row, mixed with another's; a row's weight stays its own."""
         *_, (_, hidden_BD), _ = self.net.steps(inputs)
         if target.ndim == 1:
             target = functional.one_hot(target, self.spec.width).float()
-        share_B1 = torch.distributions.Beta(self.mixup, self.mixup).sample((len(target), 1))
-        other = torch.randperm(len(target))
+        share_B1 = torch.distributions.Beta(self.mixup, self.mixup).sample((len(target), 1)).to(target.device)
+        other = torch.randperm(len(target)).to(target.device)
         mixed_BD = share_B1 * hidden_BD + (1 - share_B1) * hidden_BD[other]
         return self.net.head(mixed_BD), share_B1 * target + (1 - share_B1) * target[other]
 
@@ -143,17 +144,17 @@ class _NetTrainee:
         rows = np.arange(min(2, self.count))
         self.net.eval()
         with FlopCounterMode(display=False) as counted, torch.no_grad():
-            self.net(tensors(self.examples.batch(rows)[0]))
+            self.net(tensors(self.examples.batch(rows)[0], where(self.net)))
         return _WAYS * float(counted.get_total_flops()) / max(1, len(rows))
 
 
-def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `arrays` as torch sees them. Raises TypeError for a ragged one."""
+def tensors(arrays: Mapping[str, Any], to: Any = "cpu") -> dict[str, Any]:
+    """Return `arrays` as torch sees them, on the device `to`. Raises TypeError for a ragged one."""
     for name, array in arrays.items():
         if isinstance(array, Ragged):
             raise TypeError(f"{name!r} is ragged, and a net takes rectangular arrays only.")
     # A mapped file is read-only, which torch warns of.
-    return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
+    return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])).to(to) for name, array in arrays.items()}
 
 
 def fingerprint_of(examples: Examples) -> str:

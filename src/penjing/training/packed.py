@@ -22,6 +22,7 @@ from penjing.core.batching import rectangle
 from penjing.core.types import NDArray, Ragged
 from penjing.training.adapters import extra, plain, product, separate
 from penjing.training.attention import Attention, Rectangle, rectangles
+from penjing.training.devices import sent, where
 from penjing.training.precision import products
 
 _CLOSE = 1e-4
@@ -40,6 +41,11 @@ class Packed:
         self.layers, self.hidden = len(body.encoder.layer), int(body.config.hidden_size)
         self.heads: int = body.config.num_attention_heads
 
+    @property
+    def device(self) -> Any:
+        """Where the body's weights are."""
+        return where(self.body)
+
     def __call__(self, ids: Ragged) -> Any:
         """Return the last hidden states (N, H)."""
         return self.through(self.embedded(ids), ids.lengths)
@@ -54,9 +60,9 @@ class Packed:
     def embedded(self, ids: Ragged) -> Any:
         """Return what enters the first layer, (N, H) in the format of products."""
         parts = self.body.embeddings
-        tokens_N = torch.from_numpy(np.ascontiguousarray(ids.values, np.int64))
+        tokens_N = sent(np.asarray(ids.values, np.int64), self.device)
         first = int(getattr(parts, "padding_idx", None) or 0) + 1 if _counts_from_padding(self.body) else 0
-        place_N = torch.from_numpy(np.arange(len(ids.values)) - np.repeat(ids.offsets[:-1], ids.lengths) + first)
+        place_N = sent(np.arange(len(ids.values)) - np.repeat(ids.offsets[:-1], ids.lengths) + first, self.device)
         state_NH = functional.embedding(tokens_N, parts.word_embeddings.weight) + functional.embedding(place_N, parts.position_embeddings.weight)
         if getattr(parts, "token_type_embeddings", None) is not None:
             state_NH = state_NH + parts.token_type_embeddings.weight[0]
@@ -67,7 +73,7 @@ class Packed:
 
     def through(self, state_NH: Any, lengths: NDArray, start: int = 0, end: int | None = None) -> Any:
         """Return the states (N, H) after the layers `start` + 1 to `end`."""
-        layout = rectangles(lengths, self.heads, self.causal, self.dtype)
+        layout = rectangles(lengths, self.heads, self.causal, self.dtype, self.device)
         for layer in self.body.encoder.layer[start:end]:
             seed = self._seed()
             if self.checkpointing and torch.is_grad_enabled():
@@ -118,7 +124,7 @@ class Packed:
         """Return 0 where a value is left out, and elsewhere what keeps the mean: a random byte a value, a tenth of the time of torch's dropout."""
         out = max(1, round(self.dropout * _LEVELS))
         drawn = torch.frombuffer(bytearray(chance.bytes(shape.numel())), dtype=torch.uint8).view(shape)
-        return (drawn >= out).to(self.dtype).mul_(_LEVELS / (_LEVELS - out))
+        return (drawn >= out).to(self.device, self.dtype).mul_(_LEVELS / (_LEVELS - out))
 
 
 class Padded:
@@ -138,9 +144,9 @@ class Padded:
     def _read(self, ids: Ragged, depths: Sequence[int]) -> list[Any]:
         pad = getattr(self.body.config, "pad_token_id", None)
         ids_BT, mask_BT = rectangle(ids, 0 if pad is None else int(pad))
-        mask = torch.from_numpy(mask_BT)
+        ids_BT, mask = sent(ids_BT, where(self.body)), sent(mask_BT, where(self.body))
         with products(self.precision):
-            told = self.body(input_ids=torch.from_numpy(ids_BT), attention_mask=mask, output_hidden_states=bool(depths))
+            told = self.body(input_ids=ids_BT, attention_mask=mask, output_hidden_states=bool(depths))
         found = [*(told.hidden_states[depth] for depth in depths), told.last_hidden_state]
         return [state_BTH[mask.bool()] for state_BTH in found]
 
@@ -159,9 +165,9 @@ def reader(body: Any, precision: str, causal: bool = False, dropout: float = 0.0
 
 def pooled(states_NH: Any, lengths: NDArray) -> Any:
     """Return (B, H) float32: the mean over the tokens of each text."""
-    text_N = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
-    summed_BH = torch.zeros(len(lengths), states_NH.shape[1]).index_add(0, text_N, states_NH.float())
-    return summed_BH / torch.from_numpy(np.maximum(lengths, 1)).float()[:, None]
+    text_N = sent(np.repeat(np.arange(len(lengths)), lengths), states_NH.device)
+    nothing_BH = torch.zeros(len(lengths), states_NH.shape[1], device=states_NH.device)
+    return nothing_BH.index_add(0, text_N, states_NH.float()) / sent(np.maximum(lengths, 1), states_NH.device).float()[:, None]
 
 
 def packs(body: Any) -> bool:

@@ -21,6 +21,7 @@ from penjing.core.machine import Machine, free_disk_bytes
 from penjing.core.types import NDArray, Ragged
 from penjing.core.workers import ALONE, Workers
 from penjing.training.batches import pieces
+from penjing.training.devices import sent
 from penjing.training.features import TOKENS, named, own_first
 from penjing.training.packed import Packed
 
@@ -42,11 +43,11 @@ class Prefix(Protocol):
 class Kept:
     """States in an array, of the disk or of memory."""
 
-    def __init__(self, values_NH: NDArray, ids: Ragged, dtype: Any) -> None:
-        self._texts, self._dtype = Ragged(values_NH, ids.offsets), dtype
+    def __init__(self, values_NH: NDArray, ids: Ragged, way: Packed) -> None:
+        self._texts, self._way = Ragged(values_NH, ids.offsets), way
 
     def take(self, rows: NDArray) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(self._texts.take(rows).values)).view(self._dtype)
+        return sent(self._texts.take(rows).values, self._way.device).view(self._way.dtype)
 
 
 class Afresh:
@@ -70,11 +71,11 @@ def prefix(way: Packed, ids: Ragged, depth: int, model: str, cache: Path, advanc
     needed = shape[0] * shape[1] * stored.itemsize
     path = cache / f"prefix-{named(ids, str(way.dtype), f'{model} states {depth}')}"
     if path.with_suffix(".done").exists() or needed + _SPARE < free_disk_bytes(cache):
-        return Kept(_on_disk(way, ids, depth, path, stored, shape, advance, workers), ids, way.dtype)
+        return Kept(_on_disk(way, ids, depth, path, stored, shape, advance, workers), ids, way)
     if needed + _SPARE < Machine.here().memory_bytes:
         values_NH = np.empty(shape, stored)
         _fill(values_NH, np.zeros(_blocks(ids), np.uint8), way, ids, depth, advance, ALONE)
-        return Kept(values_NH, ids, way.dtype)
+        return Kept(values_NH, ids, way)
     advance(len(ids))
     return Afresh(way, ids, depth)
 
@@ -111,7 +112,7 @@ def _fill(values_NH: NDArray, done: NDArray, way: Packed, ids: Ragged, depth: in
             block = Ragged(values_NH[ids.offsets[start] : ids.offsets[end]], ids.offsets[start : end + 1] - ids.offsets[start])
             for rows in pieces(block.lengths, TOKENS):
                 state_nH = _states(way, ids.take(start + rows), depth)
-                block.values[block.places(rows)] = state_nH.view(torch.int16 if state_nH.dtype == torch.bfloat16 else torch.float32).numpy()
+                block.values[block.places(rows)] = state_nH.view(torch.int16 if state_nH.dtype == torch.bfloat16 else torch.float32).cpu().numpy()
             if isinstance(values_NH, np.memmap):
                 values_NH.flush()
             done[start // _BLOCK] = 1

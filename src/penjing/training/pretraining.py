@@ -24,6 +24,7 @@ from penjing.core.examples import Examples
 from penjing.core.files import digest, written
 from penjing.core.protocols import Fitting
 from penjing.core.types import NDArray, Ragged
+from penjing.training.devices import where
 from penjing.training.guessing import Language
 from penjing.training.language import Corpus, Guesser, LanguageTrainee
 from penjing.training.loop import learn
@@ -98,7 +99,7 @@ def _trainee(
 ) -> LanguageTrainee:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitting.seed)
-        net = Guesser(body, precision)
+        net = Guesser(body, precision).to(where(body))
     order = np.random.default_rng(fitting.seed).permutation(len(corpus))
     aside = max(1, min(_MOST_HELD_OUT, len(corpus) // _HELD_OUT))
     read = read or reader(body, precision, causal=options.objective == "causal")

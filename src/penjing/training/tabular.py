@@ -153,7 +153,7 @@ class Coded(nn.Module):  # type: ignore[misc]
             nn.init.uniform_(table.weight, -(table.embedding_dim**-0.5), table.embedding_dim**-0.5)
 
     def forward(self, codes_BK: Any) -> list[Any]:
-        known = torch.tensor(self.counts, dtype=codes_BK.dtype)
+        known = torch.tensor(self.counts, dtype=codes_BK.dtype, device=codes_BK.device)
         codes_BK = torch.where((codes_BK >= 0) & (codes_BK < known), codes_BK, OTHER)
         return [table(codes_BK[:, i]) for i, table in enumerate(self.tables)]
 

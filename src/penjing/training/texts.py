@@ -17,6 +17,7 @@ from penjing.core.examples import Examples
 from penjing.core.types import NDArray, Ragged
 from penjing.training.batches import pieces
 from penjing.training.descent import losses_of
+from penjing.training.devices import sent, where
 from penjing.training.encoder import Encoder
 from penjing.training.features import TOKENS
 from penjing.training.packed import Packed, Padded, pooled
@@ -79,8 +80,9 @@ class Texts:
 
     def losses(self, rows: NDArray, epoch: int) -> Any:
         pooled_BH = self._pooled(self.ids, rows, None if self.frozen is None else self.frozen.train)
-        target = torch.from_numpy(np.asarray(self.examples.target[rows]))
-        weight = None if self.examples.weight is None else torch.from_numpy(self.examples.weights(rows))
+        device = pooled_BH.device
+        target = sent(np.asarray(self.examples.target[rows]), device)
+        weight = None if self.examples.weight is None else sent(self.examples.weights(rows), device)
         if self.mixup:
             pooled_BH, target = self._mixed(pooled_BH, target)
         return losses_of(self.encoder.head(pooled_BH), target, self.spec.link, weight, self.label_smoothing)
@@ -91,8 +93,8 @@ class Texts:
     def logits(self) -> NDArray:
         """Return (M, W) float32, what the validation texts are answered."""
         with torch.inference_mode():
-            means_MH = torch.from_numpy(self._means(self._validation_ids, None if self.frozen is None else self.frozen.validation))
-            found_MW: NDArray = self.encoder.head(means_MH).numpy()
+            means_MH = sent(self._means(self._validation_ids, None if self.frozen is None else self.frozen.validation), where(self.encoder))
+            found_MW: NDArray = self.encoder.head(means_MH).cpu().numpy()
         return found_MW
 
     def features(self) -> tuple[NDArray, NDArray]:
@@ -110,7 +112,7 @@ class Texts:
         found = np.empty((len(ids), self.encoder.head.in_features), np.float32)
         for rows in pieces(ids.lengths, TOKENS):
             with torch.inference_mode():
-                found[rows] = self._pooled(ids, rows, kept).numpy()
+                found[rows] = self._pooled(ids, rows, kept).cpu().numpy()
         return found
 
     def _pooled(self, ids: Ragged, rows: NDArray, kept: Prefix | None) -> Any:
@@ -124,6 +126,6 @@ class Texts:
         """Return every text's features and target mixed with another's of the piece; the weight stays the first's."""
         if target.ndim == 1:
             target = nn.functional.one_hot(target, self.spec.width).float()
-        share = torch.distributions.Beta(self.mixup, self.mixup).sample((len(pooled_BH), 1))
-        other = torch.randperm(len(pooled_BH))
+        share = torch.distributions.Beta(self.mixup, self.mixup).sample((len(pooled_BH), 1)).to(pooled_BH.device)
+        other = torch.randperm(len(pooled_BH)).to(pooled_BH.device)
         return share * pooled_BH + (1 - share) * pooled_BH[other], share * target + (1 - share) * target[other]

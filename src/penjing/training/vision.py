@@ -18,6 +18,7 @@ from torch import nn
 
 from penjing.core.files import written
 from penjing.core.types import NDArray
+from penjing.training.devices import sent, where
 from penjing.training.nets import Net
 from penjing.training.precision import products
 
@@ -87,7 +88,7 @@ def _computed(net: Vision, pixels_NSSC: NDArray, precision: str) -> NDArray:
     found = []
     for start in range(0, len(pixels_NSSC), _AT_ONCE):
         with torch.inference_mode(), products(precision):
-            found.append(net.pooled(torch.from_numpy(np.array(pixels_NSSC[start : start + _AT_ONCE]))).float().numpy())
+            found.append(net.pooled(sent(np.array(pixels_NSSC[start : start + _AT_ONCE]), where(net))).float().cpu().numpy())
     return np.concatenate(found)
 
 

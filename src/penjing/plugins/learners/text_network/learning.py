@@ -22,6 +22,7 @@ from penjing.core.types import NDArray, Spec
 from penjing.plugins.learners.text_network.options import Options
 from penjing.training import heads
 from penjing.training.batches import pieces
+from penjing.training.devices import placed
 from penjing.training.encoder import Encoder
 from penjing.training.features import TOKENS
 from penjing.training.fingerprints import of_examples
@@ -53,19 +54,34 @@ def _learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, v
         options.dropout,
         fitting.seed,
     )
-    body, began = begun(*made), digest(made)
+    encoder, began = Encoder(begun(*made), outputs), digest(made)
+    with placed(encoder):
+        _learn(options, encoder, began, language, precision, examples, validation, fitting)
+    encoder.eval()
+    return encoder
+
+
+def _learn(
+    options: Options,
+    encoder: Encoder,
+    began: str,
+    language: Language,
+    precision: str,
+    examples: Examples,
+    validation: Examples,
+    fitting: Fitting,
+) -> None:
+    """Let `encoder` learn the language, then a head, then all of the task."""
+    body = encoder.body
     causal = options.pretrain.objective == "causal"
     texts = [examples] if fitting.unlabelled is None else [examples, fitting.unlabelled]
     read = reading(body, precision, causal, 0.0, options.checkpointing)
     pretrain(body, texts, options.pretrain, precision, fitting, began, language, read, options.piece)
-    encoder = Encoder(body, outputs)
     _begin_head(encoder, reading(body, precision), examples, validation)
     way = reading(body, precision, False, options.dropout, options.checkpointing)
     trainee = Texts(encoder, way, examples, validation, options.label_smoothing)
     told = [began, options.pretrain.model_dump(), *map(of_examples, (*texts, validation))]
     learn(trainee, options, fitting, digest(told), "learning")
-    encoder.eval()
-    return encoder
 
 
 def _language(options: Options, names: Mapping[str, Sequence[str]]) -> Language:
@@ -89,5 +105,5 @@ def _means(encoder: Encoder, read: Any, examples: Examples) -> NDArray:
     found_NH = np.empty((len(ids), encoder.head.in_features), np.float32)
     with torch.inference_mode():
         for rows in pieces(ids.lengths, TOKENS):
-            found_NH[rows] = pooled(read(ids.take(rows)), ids.lengths[rows]).numpy()
+            found_NH[rows] = pooled(read(ids.take(rows)), ids.lengths[rows]).cpu().numpy()
     return found_NH

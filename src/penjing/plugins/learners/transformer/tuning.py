@@ -25,6 +25,7 @@ from penjing.plugins.learners.transformer import models, planning, upper
 from penjing.plugins.learners.transformer.options import ADAPTERS, Options
 from penjing.training import heads
 from penjing.training.adapters import adapt, merged
+from penjing.training.devices import placed
 from penjing.training.encoder import Encoder, pretrained
 from penjing.training.features import features
 from penjing.training.fingerprints import of_examples, of_weights
@@ -48,7 +49,7 @@ def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, va
         check_cuts(encoder.body)
     model = digest([sha256(path) for path in (folder / "config.json", *models.weights(folder))])
     this = _Tuning(options, encoder, examples, validation, model, fitting)
-    with kept():
+    with kept(), placed(encoder):
         this.pretrain(folder)
         if options.tune == "frozen":
             this.learn_head(options.exits)
@@ -120,7 +121,7 @@ class _Tuning:
         if not depths:
             return
         (*states, train_NH), (*validation_states, _) = self._features("reading for the early exits", depths)
-        link, weight_WH, bias_W = encoder.spec.link, encoder.head.weight.detach().numpy(), encoder.head.bias.detach().numpy()
+        link, weight_WH, bias_W = encoder.spec.link, encoder.head.weight.detach().cpu().numpy(), encoder.head.bias.detach().cpu().numpy()
         target = heads.taught(train_NH @ weight_WH.T + bias_W, np.asarray(self.examples.target), link)
         validation_target, width, weight = np.asarray(self.validation.target), encoder.spec.width, self.examples.weight
         learnt = {
