@@ -24,7 +24,7 @@ def ran(tmp_path: Path, until: Any = "train", **more: Any) -> Run:
 
 def test_what_a_tier_took_stands_beside_what_was_planned(tmp_path: Path) -> None:
     done = ran(tmp_path)
-    [row] = beside(read_json(done.folder / "plan.json"), read_json(done.folder / "actual.json"))
+    [row] = beside(read_json(done.folder / "actual.json"))
     assert row["tier"] == "linear"
     assert row["seconds"]["actual"] > 0
     assert row["memory_bytes"]["actual"] > 20 << 20
@@ -37,6 +37,15 @@ def test_what_was_taken_is_kept_when_nothing_is_learnt_again(tmp_path: Path) -> 
     again = ran(tmp_path)
     assert again.made["train/linear"].reused
     assert again.actual == first
+
+
+def test_a_plan_made_later_does_not_stand_beside_what_was_learnt_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = ran(tmp_path, until="evaluate").made["report"]
+    monkeypatch.setattr("penjing.core.probe.probed", lambda: 1.0)
+    monkeypatch.setattr("penjing.stages.plan.Plan.as_json", lambda plan: {"estimates": {}, "changed": {}, "too_dear": {}, "left_out": {}})
+    again = ran(tmp_path, until="evaluate")
+    assert again.made["report"].reused
+    assert again.made["report"].measured == report.measured
 
 
 def test_a_plan_learns_nothing_and_tries_everything(tmp_path: Path) -> None:

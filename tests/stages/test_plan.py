@@ -185,9 +185,8 @@ def test_what_would_do_nothing_in_a_cheaper_way_is_left_out() -> None:
 
 
 def test_what_was_said_stands_beside_what_was_spent(data: Snapshot, tmp_path: Path, costly: type[Costly]) -> None:
-    told = {"estimates": {"one": {"seconds": 20.0, "seconds_low": 10.0, "seconds_high": 30.0, "memory_bytes": 4, "memory_low": 2, "memory_high": 8}}}
-    told["estimates"]["one"] |= {"watts": 5.0, "probed": True}  # type: ignore[dict-item]
-    [row] = beside(told, {"one": {"seconds": 25.0, "memory_bytes": None, "joules": 50.0, "stopped": None}, "gone": {"seconds": 1.0}})
+    told = {"seconds": 20.0, "seconds_low": 10.0, "seconds_high": 30.0, "memory_bytes": 4, "memory_low": 2, "memory_high": 8, "watts": 5.0}
+    [row] = beside({"one": {"seconds": 25.0, "memory_bytes": None, "joules": 50.0, "stopped": None, "estimate": told | {"probed": True}}})
     assert row["seconds"] == {"estimate": 20.0, "low": 10.0, "high": 30.0, "actual": 25.0, "ratio": 0.8}
     assert row["memory_bytes"]["ratio"] is None
     assert row["joules"] == {"estimate": 100.0, "low": 50.0, "high": 150.0, "actual": 50.0, "ratio": 2.0}

@@ -7,7 +7,7 @@ follows each hand-over, and one the report; the signature comes last.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from penjing.core.snapshot import Snapshot
 from penjing.core.tasks import TaskConfig
 from penjing.core.tier import Tier, whole_of
 from penjing.core.tiers import REFERENCE, TierConfig
-from penjing.core.types import Measurement
+from penjing.core.types import Estimate, Measurement
 from penjing.pipeline.config import Config, as_yaml, schema
 from penjing.pipeline.probe import Probe
 from penjing.stages import gate
@@ -194,26 +194,31 @@ def _climb(this: Run, planned: Plan) -> None:
             left_out[tier.name] = why
             this.progress.say(f"Not learnt, tier {tier.name!r}: {why}")
             continue
-        allowance = climb.allowance(planned.estimates[tier.name])
+        estimate = planned.estimates[tier.name]
+        estimate, allowance = replace(estimate, watts=climb.watts(estimate)), climb.allowance(estimate)
         forget_peak()
         _train(this, tier, allowance)
         _export(this, tier)
-        took = _took(this, tier, allowance)
+        took = _took(this, tier, allowance, estimate)
         credit_B = credit(this.made[f"export/{tier.name}"].folder, this.data) if tier.teacher is None else None
         climb.learnt(tier.name, took["seconds"], took["joules"], credit_B)
     if not this.of("train"):
         raise nothing_left(left_out)
 
 
-def _took(this: Run, tier: TierConfig, allowance: Allowance) -> dict[str, Any]:
-    """Return what learning and exporting `tier` took, and write it down in actual.json, where what was done before is kept."""
+def _took(this: Run, tier: TierConfig, allowance: Allowance, estimate: Estimate) -> dict[str, Any]:
+    """Return what learning and exporting `tier` took, and write it down in actual.json, where what was done before is kept.
+
+    estimate: what was reckoned; it stands there beside what came of it, since a plan made later may reckon otherwise.
+    """
     learnt, exported, noted = this.made[f"train/{tier.name}"], this.made[f"export/{tier.name}"], this.actual
     training = read_json(learnt.folder / "measured" / "training.json")
     watts = training["energy"]["joules"] / max(training["seconds"], 1e-9)
     took = {"seconds": training["seconds"] + exported.seconds, "joules": training["energy"]["joules"] + watts * exported.seconds}
-    now = {"memory_bytes": peak_bytes(), "stopped": allowance.stopped, "budget": this.budget, "keyed": keyed(noted.get(tier.name), this.budget)}
-    before = noted.get(tier.name, {}) if learnt.reused else now
-    noted[tier.name] = {"memory_bytes": None, "stopped": None, **before, **took}
+    seen = None if this.config.distributed.shares(tier.options) else peak_bytes()  # workers are processes of their own
+    now = {"memory_bytes": seen, "stopped": allowance.stopped, "budget": this.budget, "keyed": keyed(noted.get(tier.name), this.budget)}
+    before = noted.get(tier.name, {}) if learnt.reused else now | {"estimate": asdict(estimate)}
+    noted[tier.name] = {"memory_bytes": None, "stopped": None, "estimate": asdict(estimate), **before, **took}
     write_json(this.folder / "actual.json", noted)
     return took
 
@@ -299,7 +304,7 @@ def _judge(this: Run, insist: bool) -> None:
     found |= gate.told(verdicts, this.override)
     limits = {name: limit.described() for name, limit in this.config.release.items()}
     found["recommends"] = recommendation(found, limits)
-    found["learning"] = learning(this.folders("train"), beside(this.plan, read_json(this.folder / "actual.json")))
+    found["learning"] = learning(this.folders("train"), beside({name: this.actual[name] for name in this.of("train")}))
     told = {name: found[name] for name in ("gates", "override", "learning")}
     depends = {"evaluated": this.made["evaluate"].measured, "limits": limits, **told}
     made = _make(this, "report", depends, {"evaluate": "evaluate"}, lambda folder: write_report(found, folder))

@@ -146,17 +146,16 @@ def plan(
     return found
 
 
-def beside(planned: Mapping[str, Any], actual: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each tier that was learnt: what plan.json said of it beside what it took.
+def beside(actual: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each tier that was learnt: what it took beside what was reckoned before.
 
-    planned: plan.json; actual: actual.json, tier → seconds, memory_bytes, joules, and why it stopped early (or None). A tier of which something
-    was not measured has None there. Each figure has `estimate`, `low`, `high`, `actual` and `ratio` (estimate / actual).
+    actual: tier → seconds, memory_bytes, joules, why it stopped early (or None), and `estimate`, with its `watts`. A tier of which something was not
+    measured has None there. Each figure has `estimate`, `low`, `high`, `actual` and `ratio` (estimate / actual).
     """
     rows = []
     for name, took in actual.items():
-        if (told := planned["estimates"].get(name)) is None:
-            continue
-        joules = None if told["watts"] is None else [told[key] * told["watts"] for key in ("seconds", "seconds_low", "seconds_high")]
+        told = took["estimate"]
+        joules = [told[key] * told["watts"] for key in ("seconds", "seconds_low", "seconds_high")]
         rows.append(
             {
                 "tier": name,
