@@ -110,13 +110,15 @@ class _Curve:
     def __init__(self, name: str) -> None:
         self.name, self._pace = name, Pace()
         self._validation: tuple[float | None, float | None] = None, None
-        self._loss = math.nan
+        self._loss, self._what = math.nan, "rows"
         self._told = -_LINE_SECONDS
 
     def parts(self, point: Point) -> list[str]:
         """Return what is said of `point`, the next of this curve, in the order of the line."""
         if _judged(point):
             self._validation = point.validation_loss, point.quality
+        if point.tokens != point.examples:
+            self._what = "tokens"
         if math.isfinite(point.loss):
             self._loss = point.loss
         loss, quality = self._validation
@@ -128,7 +130,7 @@ class _Curve:
             f"loss {self._loss:.3f}" if math.isfinite(self._loss) else "",
             "" if loss is None else f"validation {loss:.3f}",
             "" if quality is None else f"quality {quality:.2f}",
-            *_speed(point, rates),
+            *_speed(self._what, rates),
             _memory(),
             "" if rates.watts is None else f"{'' if _counted() else '~'}{rates.watts:,.0f} W",
             "" if rates.seconds_left is None else f"{_clock(rates.seconds_left)} left",
@@ -159,8 +161,7 @@ def _judged(point: Point) -> bool:
     return point.validation_loss is not None and math.isfinite(point.validation_loss)
 
 
-def _speed(point: Point, rates: Rates) -> list[str]:
-    what = "tokens" if point.tokens != point.examples else "rows"
+def _speed(what: str, rates: Rates) -> list[str]:
     return [
         "" if rates.tokens is None else f"{rates.tokens:,.0f} {what}/s",
         "" if rates.peak is None else f"{rates.peak:.0%} of peak",
