@@ -13,7 +13,7 @@ from penjing.core.types import Ragged
 from penjing.core.workers import Alone
 from penjing.training import prefix as module
 from penjing.training.packed import Packed
-from penjing.training.prefix import Afresh, Kept, prefix
+from penjing.training.prefix import Afresh, Kept, Some, prefix
 
 SIZES = {
     "vocab_size": 50,
@@ -52,6 +52,20 @@ def test_states_are_those_of_the_lower_layers_wherever_they_are_kept(tmp_path: P
         assert state.dtype == reads.dtype, where
         assert not state.requires_grad, where
         assert torch.allclose(state.float(), expected.float(), atol=1e-5 if precision == "f32" else 0.05), where
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_states_further_up_go_on_from_those_below_to_the_same_bits(tmp_path: Path, precision: str) -> None:
+    reads, ids = way(precision), texts()
+    lower = prefix(reads, ids, 1, "m", tmp_path, lambda rows: None)
+    at_once = prefix(reads, ids, 2, "m", tmp_path / "at once", lambda rows: None)
+    gone_on = prefix(reads, ids, 2, "m", tmp_path / "gone on", lambda rows: None, below=(1, lower))
+    assert torch.equal(gone_on.take(np.arange(1300)), at_once.take(np.arange(1300)))
+
+
+def test_some_of_the_texts_have_the_states_they_had_among_all(tmp_path: Path) -> None:
+    whole = prefix(way(), texts(), 1, "m", tmp_path, lambda rows: None)
+    assert torch.equal(Some(whole, np.array([7, 900, 4])).take(np.array([2, 0])), whole.take(np.array([4, 7])))
 
 
 def test_a_killed_reading_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -43,8 +43,10 @@ _ROLLBACKS = 2
 _JOULES_A_WATT_HOUR = 3600.0
 
 
-def learn(trainee: Trainee, regime: Regime, fitting: Fitting, fingerprint: str, name: str = "learning", first: Judged | None = None) -> None:
-    """Learn `trainee` in place; leaves its net in eval mode, at its best epoch, its logits as loud as the validation rows bear out.
+def learn(trainee: Trainee, regime: Regime, fitting: Fitting, fingerprint: str, name: str = "learning", first: Judged | None = None) -> float:
+    """Learn `trainee` in place, and return the least validation loss.
+
+    Leaves its net in eval mode, at its best epoch, its logits as loud as the validation rows bear out.
 
     fingerprint: of all that the result depends on beside regime and seed. name: of the curve, and of the folder of its checkpoints. first: the
     judgement of the net as it begins, where it is known. Raises RunFailed where learning diverges, PlanError for what these workers, or no
@@ -53,7 +55,7 @@ def learn(trainee: Trainee, regime: Regime, fitting: Fitting, fingerprint: str, 
     if not trainee.divisible and fitting.workers.count > 1:
         raise PlanError("A net that is normed by what a batch holds cannot be learnt by several workers. Leave distributed out for this tier.")
     with torch.random.fork_rng(devices=[]):
-        _Learning(trainee, regime, fitting, fingerprint, name).run(first)
+        return _Learning(trainee, regime, fitting, fingerprint, name).run(first)
 
 
 @dataclass
@@ -88,8 +90,8 @@ class _Learning:
         self.since = _Since(at=self.began)
         self.writing, self.past_seconds, self.past_joules = 0.0, 0.0, 0.0
 
-    def run(self, first: Judged | None) -> None:
-        """Learn the epochs that are left, and put the best weights in place."""
+    def run(self, first: Judged | None) -> float:
+        """Learn the epochs that are left, put the best weights in place, and return their validation loss."""
         at, progress = self._begun(first), self.fitting.progress
         progress.start(self.name, self.trainee.count * self.regime.epochs)
         progress.advance(self._rows_done())
@@ -107,6 +109,7 @@ class _Learning:
         with torch.no_grad():
             self.trainee.scale_output(at.best_scale)
         self.fitting.workers.wait()
+        return at.best_loss
 
     def _begun(self, first: Judged | None) -> Position:
         """Go back to where a killed run was, or keep the net as it is as the one to beat."""

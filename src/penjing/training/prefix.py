@@ -2,7 +2,7 @@
 
 The states lie in one file that is mapped into memory, in the format of products, beside one that says which blocks of rows are done: a killed
 run goes on from those, and several workers share them out. Where the disk has no room they are kept in memory, and where that has none either
-they are computed afresh each time: slower, with the same result.
+they are computed afresh each time: slower, with the same result. States further up go on from those further down.
 
 Shapes: N tokens of all texts, n of some, H hidden units.
 """
@@ -29,6 +29,9 @@ _BLOCK = 512
 """Rows after which what is done is noted."""
 _SPARE = 1 << 30
 """Bytes that are left free."""
+States = Callable[[NDArray], Any]
+"""Numbers of texts → the states (n, H) of their tokens, computed."""
+
 _STORED: dict[Any, Any] = {torch.bfloat16: np.dtype(np.int16), torch.float32: np.dtype(np.float32)}
 """numpy knows no bfloat16: its bits are kept as those of an integer."""
 
@@ -53,40 +56,62 @@ class Kept:
 class Afresh:
     """States that there is no room for."""
 
-    def __init__(self, way: Packed, ids: Ragged, depth: int) -> None:
-        self._way, self._ids, self._depth = way, ids, depth
+    def __init__(self, states: States) -> None:
+        self.take = states
+
+
+class Some:
+    """The states of some of the texts, under numbers of their own."""
+
+    def __init__(self, whole: Prefix, rows: NDArray) -> None:
+        self._whole, self._rows = whole, rows
 
     def take(self, rows: NDArray) -> Any:
-        return _states(self._way, self._ids.take(rows), self._depth)
+        return self._whole.take(self._rows[rows])
 
 
-def prefix(way: Packed, ids: Ragged, depth: int, model: str, cache: Path, advance: Callable[[float], None], workers: Workers = ALONE) -> Prefix:
+def prefix(
+    way: Packed,
+    ids: Ragged,
+    depth: int,
+    model: str,
+    cache: Path,
+    advance: Callable[[float], None],
+    workers: Workers = ALONE,
+    below: tuple[int, Prefix] | None = None,
+) -> Prefix:
     """Return the states of all tokens of `ids` after the layer `depth` (0: what enters the first).
 
-    model: a digest of the weights below; advance: told of rows as they are done.
+    model: a digest of the weights below; advance: told of rows as they are done; below: a lower depth, and the states there, to go on from.
     """
+
+    def states(rows: NDArray) -> Any:
+        with torch.no_grad():
+            start, state_nH = (0, way.embedded(ids.take(rows))) if below is None else (below[0], below[1].take(rows))
+            return way.through(state_nH, ids.lengths[rows], start, depth)
+
     cache.mkdir(parents=True, exist_ok=True)
     stored = _STORED[way.dtype]
     shape = (int(ids.offsets[-1]), way.hidden)
     needed = shape[0] * shape[1] * stored.itemsize
     path = cache / f"prefix-{named(ids, str(way.dtype), f'{model} states {depth}')}"
     if path.with_suffix(".done").exists() or needed + _SPARE < free_disk_bytes(cache):
-        return Kept(_on_disk(way, ids, depth, path, stored, shape, advance, workers), ids, way)
+        return Kept(_on_disk(ids, states, path, stored, shape, advance, workers), ids, way)
     if needed + _SPARE < Machine.here().memory_bytes:
         values_NH = np.empty(shape, stored)
-        _fill(values_NH, np.zeros(_blocks(ids), np.uint8), way, ids, depth, advance, ALONE)
+        _fill(values_NH, np.zeros(_blocks(ids), np.uint8), ids, states, advance, ALONE)
         return Kept(values_NH, ids, way)
     advance(len(ids))
-    return Afresh(way, ids, depth)
+    return Afresh(states)
 
 
 def _on_disk(
-    way: Packed, ids: Ragged, depth: int, path: Path, stored: Any, shape: tuple[int, int], advance: Callable[[float], None], workers: Workers
+    ids: Ragged, states: States, path: Path, stored: Any, shape: tuple[int, int], advance: Callable[[float], None], workers: Workers
 ) -> NDArray:
     if not shape[0]:
         return np.zeros(shape, stored)
     values = path.with_suffix(".states")
-    _fill(_mapped(values, stored, shape), _mapped(path.with_suffix(".done"), np.uint8, (_blocks(ids),)), way, ids, depth, advance, workers)
+    _fill(_mapped(values, stored, shape), _mapped(path.with_suffix(".done"), np.uint8, (_blocks(ids),)), ids, states, advance, workers)
     return np.memmap(values, stored, "r", shape=shape)
 
 
@@ -101,7 +126,7 @@ def _blocks(ids: Ragged) -> int:
     return -(-len(ids) // _BLOCK)
 
 
-def _fill(values_NH: NDArray, done: NDArray, way: Packed, ids: Ragged, depth: int, advance: Callable[[float], None], workers: Workers) -> None:
+def _fill(values_NH: NDArray, done: NDArray, ids: Ragged, states: States, advance: Callable[[float], None], workers: Workers) -> None:
     """Compute the blocks that nobody has yet. done: (blocks,) uint8, 1 where one is whole."""
     starts, sizes = range(0, len(ids), _BLOCK), np.diff([*range(0, len(ids), _BLOCK), len(ids)])
     before = done.astype(bool)
@@ -111,14 +136,9 @@ def _fill(values_NH: NDArray, done: NDArray, way: Packed, ids: Ragged, depth: in
         if not done[start // _BLOCK]:
             block = Ragged(values_NH[ids.offsets[start] : ids.offsets[end]], ids.offsets[start : end + 1] - ids.offsets[start])
             for rows in pieces(block.lengths, TOKENS):
-                state_nH = _states(way, ids.take(start + rows), depth)
+                state_nH = states(start + rows)
                 block.values[block.places(rows)] = state_nH.view(torch.int16 if state_nH.dtype == torch.bfloat16 else torch.float32).cpu().numpy()
             if isinstance(values_NH, np.memmap):
                 values_NH.flush()
             done[start // _BLOCK] = 1
         advance(end - start)
-
-
-def _states(way: Packed, ids: Ragged, depth: int) -> Any:
-    with torch.no_grad():
-        return way.through(way.embedded(ids), ids.lengths, 0, depth)

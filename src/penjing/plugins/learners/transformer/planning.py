@@ -29,7 +29,7 @@ _LEARNING = {"f32": 0.5, "bf16": 1.1}
 """The same of a training step, which is three forward passes' worth (Kaplan et al. 2020, section 2.1). Measured likewise."""
 _LARGEST = 1.5
 """Tokens of the largest step, as a multiple of the mean one's."""
-TRIED_SHARES, TRIED_ROWS = (1 / 6, 1 / 3, 1 / 2, 2 / 3), 1024
+_TRIED_SHARES, TRIED_ROWS = (1 / 6, 1 / 3, 2 / 3), 1024
 """Where the number of layers to tune is chosen by trials: the shares of the layers that are tried, and with how many rows at most."""
 _START_SECONDS, _EXPORT_SECONDS = 8.0, {"openvino-runtime": 5.0, "onnx-runtime": 15.0, "torch-runtime": 1.0}
 _LIBRARIES_BYTES = 700 << 20
@@ -167,9 +167,9 @@ def _cost(options: Options, folder: Path, described: dict[str, Any], tokens_a_ro
         memory += int(12 * total * (0.05 if options.tune in ADAPTERS else learnt)) + int(learnt * _activations(options, described, tokens_a_row))
         disk += 20 * total
     if options.tune == "partial":
-        tried = len(TRIED_SHARES) * min(count, TRIED_ROWS) if options.layers is None else 0
+        tried = len(_TRIED_SHARES) * min(count, TRIED_ROWS) if options.layers is None else 0
         seconds += learning_seconds * learnt * tried / max(count, 1)
-        disk += int(2 * hidden * tokens)
+        disk += int(2 * hidden * tokens) * (1 if options.layers is not None else 2)
     if options.pretrain.objective != "none":
         seconds += options.pretrain.epochs * learning_seconds
         memory, disk = max(memory, _LIBRARIES_BYTES + 24 * total + _activations(options, described, tokens_a_row)), disk + 20 * total
@@ -189,9 +189,14 @@ def courses(options: Options, count: int, layers: int) -> list[Course]:
     """Return what is descended with `count` rows, in its order: the language of the texts, the trials of how many layers to tune, the tuning."""
     found = [Course(count, options.pretrain.epochs, options.pretrain.batch_size)] if options.pretrain.objective != "none" else []
     if options.tune == "partial" and options.layers is None:
-        depths = {max(1, round(share * layers)) for share in TRIED_SHARES} - {layers}
-        found += [Course(min(count, TRIED_ROWS), 1, options.batch_size)] * (len(depths) if len(depths) > 1 else 0)
+        tried = len(tried_layers(layers))
+        found += [Course(min(count, TRIED_ROWS), 1, options.batch_size)] * (tried if tried > 1 else 0)
     return [*found, Course(count, options.epochs, options.batch_size)]
+
+
+def tried_layers(layers: int) -> list[int]:
+    """Return with how many upper layers of so many `layers` tuning is tried, rising."""
+    return sorted({max(1, round(share * layers)) for share in _TRIED_SHARES} - {layers})
 
 
 def _learnt(options: Options, described: dict[str, Any]) -> float:

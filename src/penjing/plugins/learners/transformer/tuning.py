@@ -81,13 +81,14 @@ class _Tuning:
         """Learn the head, and from there what the options name."""
         options, encoder = self.options, self.encoder
         way = reader(encoder.body, self.precision, dropout=options.dropout, checkpointing=options.checkpointing)
-        frozen, layers = None, options.layers
-        if options.tune == "partial" and layers is not None:
-            frozen = self._frozen(way, layers)
+        frozen, layers = None, None
+        if options.tune == "partial":
+            tried = upper.candidates(options, _packed(way).layers, self.validation)
+            layers, frozen = tried[-1], self._frozen(way, tried[-1])
         first = self.learn_head(frozen=frozen)
-        if options.tune == "partial" and layers is None:
-            layers = upper.chosen(options, encoder, _packed(way), self.examples, self.validation, self.model, self.fitting)
-            frozen = self._frozen(way, layers)
+        if frozen is not None and len(tried) > 1:
+            layers = upper.chosen(options, encoder, _packed(way), tried, frozen, self.examples, self.validation, self.model, self.fitting)
+            frozen = self._frozen(way, layers, frozen) if layers < tried[-1] else frozen
         encoder.requires_grad_(True)
         if options.tune in ADAPTERS:
             adapt(encoder.body, options.tune, options.rank, options.alpha, 0.0, options.targets, self.fitting.seed)
@@ -141,8 +142,8 @@ class _Tuning:
         progress.finish()
         return found
 
-    def _frozen(self, way: object, layers: int) -> Frozen:
-        return upper.frozen(_packed(way), layers, self.encoder.pad, self.examples, self.validation, self.model, self.fitting)
+    def _frozen(self, way: object, layers: int, below: Frozen | None = None) -> Frozen:
+        return upper.frozen(_packed(way), layers, self.encoder.pad, self.examples, self.validation, self.model, self.fitting, below)
 
     def _fingerprint(self, layers: int | None) -> str:
         begins = [self.model, of_weights(self.encoder.head), of_examples(self.examples), of_examples(self.validation), torch.__version__]

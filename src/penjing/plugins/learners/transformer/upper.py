@@ -5,6 +5,7 @@ Shapes: M validation rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,14 +16,16 @@ from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import digest, read_json, write_json
 from penjing.core.protocols import Fitting
+from penjing.core.types import NDArray
 from penjing.plugins.learners.transformer.options import Options
-from penjing.plugins.learners.transformer.planning import TRIED_ROWS, TRIED_SHARES
+from penjing.plugins.learners.transformer.planning import TRIED_ROWS, tried_layers
 from penjing.training.encoder import Encoder
 from penjing.training.fingerprints import of_examples
 from penjing.training.loop import learn
 from penjing.training.packed import Packed
-from penjing.training.prefix import prefix
+from penjing.training.prefix import Some, prefix
 from penjing.training.texts import Frozen, Texts
+from penjing.training.trainee import Judged
 
 _UNTRIED = 1 / 3
 """The share that is tuned where there are no validation rows to choose by."""
@@ -32,15 +35,29 @@ _PAYS = 0.99
 """More layers are tuned where that brings the validation loss below this share of what fewer came to."""
 
 
-def frozen(way: Packed, layers: int, pad: int, examples: Examples, validation: Examples, model: str, fitting: Fitting) -> Frozen:
-    """Return the states below the upper `layers`, computed once; model: a digest of the body's weights. Raises RunFailed for too many."""
+def candidates(options: Options, layers: int, validation: Examples) -> list[int]:
+    """Return the numbers of upper layers, rising, among which is chosen: one where it is asked for, or where nothing could tell them apart."""
+    if options.layers is not None:
+        return [options.layers]
+    tried = tried_layers(layers) if len(validation) else []
+    return tried if len(tried) > 1 else [max(1, round(_UNTRIED * layers))]
+
+
+def frozen(
+    way: Packed, layers: int, pad: int, examples: Examples, validation: Examples, model: str, fitting: Fitting, below: Frozen | None = None
+) -> Frozen:
+    """Return the states below the upper `layers`, computed once, from those that lie lower where they are given.
+
+    model: a digest of the body's weights. Raises RunFailed for too many layers.
+    """
     depth = way.layers - layers
     if depth < 0:
         raise RunFailed(f"This encoder has {way.layers} layers, and layers is {layers}. Set layers: {way.layers - 1} or fewer.")
     fitting.progress.start("reading with the frozen layers", len(examples) + len(validation))
+    known = (None, None) if below is None else ((below.depth, below.train), (below.depth, below.validation))
     train, held = (
-        prefix(way, filled(token_ids(part.inputs), pad), depth, model, fitting.cache, fitting.progress.advance, fitting.workers)
-        for part in (examples, validation)
+        prefix(way, filled(token_ids(part.inputs), pad), depth, model, fitting.cache, fitting.progress.advance, fitting.workers, lower)
+        for part, lower in zip((examples, validation), known, strict=True)
     )
     fitting.progress.finish()
     return Frozen(depth, train, held)
@@ -52,22 +69,32 @@ def leave(encoder: Encoder, layers: int) -> None:
     encoder.body.encoder.layer[len(encoder.body.encoder.layer) - layers :].requires_grad_(True)
 
 
-def chosen(options: Options, encoder: Encoder, way: Packed, examples: Examples, validation: Examples, model: str, fitting: Fitting) -> int:
-    """Return how many upper layers are worth tuning, by one epoch over some of the rows with each number of them.
+def chosen(
+    options: Options,
+    encoder: Encoder,
+    way: Packed,
+    tried: Sequence[int],
+    lowest: Frozen,
+    examples: Examples,
+    validation: Examples,
+    model: str,
+    fitting: Fitting,
+) -> int:
+    """Return how many upper layers, of the numbers `tried`, are worth tuning, by one epoch over some of the rows with each.
 
-    The fewest from which more layers do not lower the validation loss by more than a hundredth. The encoder is left as it was.
+    The fewest from which more layers do not lower the validation loss by more than a hundredth. lowest: the states below the most layers that are
+    tried. The encoder is left as it was.
     """
-    tried = sorted({max(1, round(share * way.layers)) for share in TRIED_SHARES} - {way.layers})
-    if not len(validation) or len(tried) < 2:
-        return max(1, round(_UNTRIED * way.layers))
     kept = fitting.checkpoints / "layers.json"
     fingerprint = digest([model, of_examples(examples), options.model_dump(exclude={"model"})])
     if kept.exists() and (told := read_json(kept)).get("fingerprint") == fingerprint:
         return int(told["layers"])
     random = np.random.default_rng(fitting.seed)
-    some, held = (_some(part, most, random) for part, most in ((examples, TRIED_ROWS), (validation, _VALIDATION_ROWS)))
-    lowest = frozen(way, tried[-1], encoder.pad, some, held, model, fitting)
-    losses = {layers: _tried(options, encoder, way, layers, lowest, some, held, fitting, fingerprint) for layers in tried}
+    rows, held_rows = (np.sort(random.permutation(len(part))[:most]) for part, most in ((examples, TRIED_ROWS), (validation, _VALIDATION_ROWS)))
+    some, held = _some(examples, rows), _some(validation, held_rows)
+    states = Frozen(lowest.depth, Some(lowest.train, rows), Some(lowest.validation, held_rows))
+    first = Texts(encoder, way, some, held, frozen=states).validated()
+    losses = {layers: _tried(options, encoder, way, layers, states, some, held, fitting, fingerprint, first) for layers in tried}
     best = tried[0]
     for layers in tried[1:]:
         if losses[layers] < _PAYS * losses[best]:
@@ -87,27 +114,27 @@ def _tried(
     encoder: Encoder,
     way: Packed,
     layers: int,
-    lowest: Frozen,
+    states: Frozen,
     examples: Examples,
     validation: Examples,
     fitting: Fitting,
     fingerprint: str,
+    first: Judged,
 ) -> float:
     """Return the validation loss after a trial, and put back what it changed."""
     encoder.requires_grad_(True)
     leave(encoder, layers)
-    trainee = Texts(encoder, way, examples, validation, options.label_smoothing, options.mixup, lowest)
+    trainee = Texts(encoder, way, examples, validation, options.label_smoothing, options.mixup, states)
     before = {name: tensor.clone() for name, tensor in trainee.net.state_dict().items()}
     folder = fitting.checkpoints / f"trial-{layers}"
     folder.mkdir(parents=True, exist_ok=True)
     once = options.model_copy(update={"epochs": 1})
-    learn(trainee, once, replace(fitting, checkpoints=folder, tell=nobody), digest([fingerprint, layers]), f"trial of {layers} layers")
-    loss = trainee.validated().loss
+    silent = replace(fitting, checkpoints=folder, tell=nobody)
+    loss = learn(trainee, once, silent, digest([fingerprint, layers]), f"trial of {layers} layers", first)
     trainee.net.load_state_dict(before)
     return loss
 
 
-def _some(examples: Examples, most: int, random: np.random.Generator) -> Examples:
-    rows = np.sort(random.permutation(len(examples))[:most])
+def _some(examples: Examples, rows: NDArray) -> Examples:
     inputs, target = examples.batch(rows)
     return Examples(inputs, target, None if examples.weight is None else examples.weights(rows))
