@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,6 @@ def made(folder: Path, tier: Any, data: Snapshot) -> Handed:
     train(TierConfig.parse(tier), data, None, Conduct(0, folder / "cache", Silent()), Allowance(), handed.learnt)
     export(handed.learnt, data, handed.exported, Silent())
     return handed
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torch import nn
 
 from penjing.training import loop
 from penjing.training.averages import Average
-from penjing.training.checkpoints import Position, State, weights_of
+from penjing.training.checkpoints import Position, State, learnt_of
 from penjing.training.regime import Regime
 
 Made = Callable[..., State]
@@ -28,7 +28,7 @@ def made(seed: int = 0, width: int = 4) -> State:
     net = nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
     net[2].bias.requires_grad_(False)
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], 0.1, fused=True)
-    state = State(net, optimizer, Average(weights_of(net), Regime(average="ema")))
+    state = State(net, optimizer, Average(learnt_of(net), Regime(average="ema")))
     net(torch.randn(5, 3)).sum().backward()
     optimizer.step()
     state.average.add(0, 1)

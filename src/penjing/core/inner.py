@@ -6,28 +6,27 @@ Layout of a folder: `inner.json` (the learner's name and its options), `learner/
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydantic
-from pydantic_core import core_schema
 
 from penjing.core import plugins
 from penjing.core.config import check
 from penjing.core.curve import Point
-from penjing.core.errors import BadRequest, ConfigError, PlanError
+from penjing.core.errors import ConfigError, PlanError
 from penjing.core.examples import Examples
 from penjing.core.files import read_json, replace_folder, write_json
-from penjing.core.protocols import Fitting, Learner, Silent
-from penjing.core.types import Spec
+from penjing.core.flat import Flat
+from penjing.core.protocols import Fitting, HasLayers, Learner, Silent
+from penjing.core.types import Batch, NDArray, Spec
 
 _DONE = "learnt"
 
 
-class Inner:
+class Inner(Flat):
     """A learner's name and its options, written flat in one mapping, as a tier is; it has neither a name of its own nor a teacher."""
 
     __slots__ = ("learner", "options")
@@ -72,22 +71,25 @@ class Inner:
         return processor_of(self.kind, self.options)
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(_parsed, serialization=core_schema.plain_serializer_function_ser_schema(cls.dump))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
+    def choices(cls) -> list[dict[str, Any]]:
         # The options are not written out: learners inside learners would have no end.
         named = {"enum": plugins.names("learners")}
-        return {"anyOf": [named, {"type": "object", "properties": {"learner": named}, "required": ["learner"]}]}
+        return [named, {"type": "object", "properties": {"learner": named}, "required": ["learner"]}]
 
 
-def _parsed(value: Any) -> Inner:
-    try:
-        return Inner.parse(value)
-    except BadRequest as error:
-        # pydantic carries a ValueError on to the one place that words all complaints.
-        raise ValueError(ConfigError(str(error))) from error
+class AnswersBy:
+    """A learner that answers by another: `answers_by`, a learner or an engine."""
+
+    answers_by: Any
+
+    def run(self, batch: Batch) -> Batch:
+        answers: Batch = self.answers_by.run(batch)
+        return answers
+
+    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
+        """Yield the steps of what answers, where it can be looked into."""
+        if isinstance(self.answers_by, HasLayers):
+            yield from self.answers_by.layers(batch)
 
 
 def processor_of(kind: type[Learner], options: Any) -> str:

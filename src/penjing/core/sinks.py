@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-import pydantic
 from pydantic import Field
-from pydantic_core import core_schema
 
 from penjing.core import plugins
-from penjing.core.config import Section, check, described
+from penjing.core.config import Section, check
 from penjing.core.curve import Pace, Point, Recorder, Tell, figures
 from penjing.core.errors import ConfigError
+from penjing.core.flat import Flat, choice
 from penjing.core.protocols import Progress
 
 
@@ -38,7 +37,7 @@ class Sink(Protocol):
         """End the log; done: whether learning came to its end."""
 
 
-class SinkConfig:
+class SinkConfig(Flat):
     """One sink and its options, written flat in one mapping. In YAML: `tensorboard`, or `{sink: mlflow, tracking: "http://10.0.0.5:5000"}`."""
 
     __slots__ = ("options", "sink")
@@ -62,24 +61,10 @@ class SinkConfig:
         return {"sink": self.sink, **self.options.model_dump(mode="json")}
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(_parsed, serialization=core_schema.plain_serializer_function_ser_schema(cls.dump))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = [{"enum": plugins.names("sinks"), "description": "A sink with its defaults."}]
-        for name in plugins.names("sinks"):
-            told = described(plugins.options("sinks", name))
-            choices.append({**told, "title": name, "properties": {"sink": {"const": name}, **told.get("properties", {})}, "required": ["sink"]})
-        return {"anyOf": choices}
-
-
-def _parsed(value: Any) -> SinkConfig:
-    try:
-        return SinkConfig.parse(value)
-    except Exception as error:
-        # pydantic carries a ValueError on to the one place that words all complaints.
-        raise ValueError(ConfigError(str(error))) from error
+    def choices(cls) -> list[dict[str, Any]]:
+        names = plugins.names("sinks")
+        named = {"enum": names, "description": "A sink with its defaults."}
+        return [named, *({**choice("sink", name, plugins.options("sinks", name)), "required": ["sink"]} for name in names)]
 
 
 class LogConfig(Section):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pydantic
-from pydantic_core import core_schema
-
 from penjing.core import plugins
-from penjing.core.config import Section, check, described
+from penjing.core.config import Section, check
 from penjing.core.errors import ConfigError
+from penjing.core.flat import Flat, choice
 
 
-class TaskConfig:
+class TaskConfig(Flat):
     """A task and what a user may set of it. In YAML: `text-regression`, or `{name: tabular-classification, reasons: 4}`.
 
     The name may be missing: which task it is is then found out from the data, and it must have these options.
@@ -51,28 +49,13 @@ class TaskConfig:
         return {"name": self.name, **self.options} if self.options else self.name
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(_parsed, serialization=core_schema.plain_serializer_function_ser_schema(cls.dump))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = [{"enum": plugins.names("tasks"), "description": "A task with its defaults."}]
-        for name in plugins.names("tasks"):
-            if (kind := options_of(name)) is not None:
-                told = described(kind)
-                choices.append({**told, "title": name, "properties": {"name": {"const": name}, **told["properties"]}})
-        return {"anyOf": choices}
+    def choices(cls) -> list[dict[str, Any]]:
+        named = {"enum": plugins.names("tasks"), "description": "A task with its defaults."}
+        kinds = {name: options_of(name) for name in plugins.names("tasks")}
+        return [named, *(choice("name", name, kind) for name, kind in kinds.items() if kind is not None)]
 
 
 def options_of(name: str) -> type[Section] | None:
     """Return what a user may set for the task called `name`; None for nothing. Raises BadRequest for an unknown name."""
     found: type[Section] | None = getattr(plugins.load("tasks", name), "Options", None)
     return found
-
-
-def _parsed(value: Any) -> TaskConfig:
-    try:
-        return TaskConfig.parse(value)
-    except Exception as error:
-        # pydantic carries a ValueError on to the one place that words all complaints.
-        raise ValueError(ConfigError(str(error))) from error

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pydantic
-from pydantic_core import core_schema
-
 from penjing.core import plugins
 from penjing.core.config import Section, check
-from penjing.core.config import described as schema_of
 from penjing.core.errors import ConfigError
+from penjing.core.flat import Flat, choice
 from penjing.core.inner import processor_of
 
 REFERENCE = "reference"
@@ -20,7 +17,7 @@ TEACHER = (
 )
 
 
-class TierConfig:
+class TierConfig(Flat):
     """One tier: a learner's name, a name of its own, perhaps a teacher, and the learner's options, written flat in one mapping.
 
     In YAML: `linear`, or `{learner: transformer, model: all-MiniLM-L6-v2, tune: frozen}`.
@@ -55,31 +52,13 @@ class TierConfig:
         return {"learner": self.learner, "name": self.name, **taught, **self.options.model_dump(mode="json")}
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(_parsed, serialization=core_schema.plain_serializer_function_ser_schema(cls.dump))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = [{"enum": plugins.names("learners"), "description": "A learner with its defaults."}]
+    def choices(cls) -> list[dict[str, Any]]:
+        beside = {"name": {"type": "string", "description": "Its name in reports."}, "teacher": {"type": "string", "description": TEACHER}}
+        found: list[dict[str, Any]] = [{"enum": plugins.names("learners"), "description": "A learner with its defaults."}]
         for name in plugins.names("learners"):
-            described = schema_of(plugins.options("learners", name))
-            described["properties"] = {
-                "learner": {"const": name},
-                "name": {"type": "string", "description": "Its name in reports."},
-                "teacher": {"type": "string", "description": TEACHER},
-                **described["properties"],
-            }
-            described["required"] = ["learner", *described.get("required", [])]
-            choices.append({**described, "title": name})
-        return {"anyOf": choices}
-
-
-def _parsed(value: Any) -> TierConfig:
-    try:
-        return TierConfig.parse(value)
-    except Exception as error:
-        # pydantic carries a ValueError on to the one place that words all complaints.
-        raise ValueError(ConfigError(str(error))) from error
+            told = choice("learner", name, plugins.options("learners", name), beside)
+            found.append({**told, "required": ["learner", *told.get("required", [])]})
+        return found
 
 
 def _name(learner: str, options: dict[str, Any], teacher: str | None) -> str:

@@ -66,7 +66,7 @@ class State:
     """What a run is made of: weights that change, optimizer, average, and the best weights so far."""
 
     def __init__(self, net: Any, optimizer: Any, average: Average) -> None:
-        self.weights = weights_of(net)
+        self.weights = learnt_of(net)
         self.optimizer, self.average = optimizer, average
         self.best: dict[str, Any] = {}
         self._parameters = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
@@ -140,7 +140,7 @@ class State:
                 self.optimizer.state[parameter] = found
 
 
-def weights_of(net: Any) -> dict[str, Any]:
+def learnt_of(net: Any) -> dict[str, Any]:
     """Return what learning changes in `net`, by name: parameters that require a gradient, each once, and all buffers that it saves."""
     saved = net.state_dict().keys()
     found = {name: parameter.detach() for name, parameter in net.named_parameters() if parameter.requires_grad}

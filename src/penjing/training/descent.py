@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.nn import functional
 
 from penjing.core.types import Link
@@ -26,6 +27,17 @@ def losses_of(logits_BW: Any, target: Any, link: Link, weight_B: Any = None, lab
     else:
         losses_B = functional.mse_loss(logits_BW, target, reduction="none").mean(dim=1)
     return losses_B if weight_B is None else losses_B * weight_B
+
+
+def mixed(hidden_BD: Any, target: Any, width: int, mixup: float) -> tuple[Any, Any]:
+    """Return what the head is given of every example, and its target, mixed with another's of the piece: (B, D) and (B, W) (Verma et al. 2019,
+    section 2), by shares from Beta(mixup, mixup). An example's weight stays its own.
+    """
+    if target.ndim == 1:
+        target = functional.one_hot(target, width).float()
+    share_B1 = torch.distributions.Beta(mixup, mixup).sample((len(target), 1)).to(hidden_BD.device)
+    other = torch.randperm(len(target)).to(hidden_BD.device)
+    return share_B1 * hidden_BD + (1 - share_B1) * hidden_BD[other], share_B1 * target + (1 - share_B1) * target[other]
 
 
 def loss_of(logits_BW: Any, target: Any, link: Link, weight_B: Any = None) -> Any:

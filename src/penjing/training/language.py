@@ -21,6 +21,7 @@ from penjing.training.batches import pieces
 from penjing.training.devices import sent
 from penjing.training.guessing import Language, Question, following, hidden
 from penjing.training.pretraining_options import Pretraining
+from penjing.training.regime import PASSES
 from penjing.training.segments import multiplied
 from penjing.training.trainee import Judged
 
@@ -30,8 +31,6 @@ _LEAST = 3
 """Tokens of a text that there is something to guess in: its beginning, its end, and one between."""
 _TOKENS = 8192
 """Read at once where nothing is learnt."""
-_PASSES = 3
-"""One forward and two on the way back (Kaplan et al. 2020, section 2.1)."""
 
 
 class Corpus:
@@ -105,7 +104,7 @@ class LanguageTrainee:
         self.count, self.sizes, self.spec = len(train), corpus.lengths[train], Spec(language.size, "softmax")
         # The mean of a step over its texts is then about the mean over its guesses, and every guess counts alike.
         self._guesses = max(1.0, float(self.sizes.mean()) * self._share)
-        self.operations = _PASSES * 2.0 * (multiplied(net.body) + self._share * net.bias.numel() * net.units.out_features)
+        self.operations = PASSES * 2.0 * (multiplied(net.body) + self._share * net.bias.numel() * net.units.out_features)
 
     def losses(self, rows: NDArray, epoch: int) -> Any:
         asked = self._asked(self.train[rows], epoch)

@@ -25,7 +25,7 @@ from penjing.core.types import NDArray
 from penjing.training import optimizers, schedules
 from penjing.training.averages import Average
 from penjing.training.batches import epoch_batches, pieces
-from penjing.training.checkpoints import Position, State, weights_of
+from penjing.training.checkpoints import Position, State, learnt_of
 from penjing.training.peak import peak
 from penjing.training.precision import chosen
 from penjing.training.regime import Regime
@@ -81,7 +81,7 @@ class _Learning:
         self.parameters = [p for p in self.net.parameters() if p.requires_grad]
         self.device = self.parameters[0].device if self.parameters else None
         self.matrices = [p for p in self.parameters if p.ndim >= 2]
-        self.state = State(self.net, optimizers.made(self.parameters, regime), Average(weights_of(self.net), regime))
+        self.state = State(self.net, optimizers.made(self.parameters, regime), Average(learnt_of(self.net), regime))
         self.position = Position(_fingerprint(fingerprint, regime, fitting.seed))
         self.folder = fitting.checkpoints / name.replace(" ", "-")
         self.steps = max(1, -(-trainee.count // regime.batch_size))

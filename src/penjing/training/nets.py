@@ -8,7 +8,6 @@ Shapes: B examples of a batch, N of all, W width of the output.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -16,24 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from penjing.core.examples import Examples
 from penjing.core.files import digest
 from penjing.core.protocols import Fitting
 from penjing.core.types import Batch, NDArray, Ragged, Spec
-from penjing.training.descent import losses_of
+from penjing.training.descent import losses_of, mixed
 from penjing.training.devices import placed, sent, where
+from penjing.training.fingerprints import of_examples
 from penjing.training.loop import Judged, judged, learn
 from penjing.training.precision import chosen, products
 from penjing.training.recomputing import normed_by_batch, recomputed
-from penjing.training.regime import Regime
+from penjing.training.regime import PASSES, Regime
 
-_BLOCK = 8192
 _JUDGED_AT_ONCE = 256
-_WAYS = 3
-"""A step is three forward passes' worth of products: one forward, two back (Kaplan et al. 2020, section 2.1)."""
 
 Augment = Callable[[Batch, NDArray, NDArray, int], tuple[Batch, NDArray]]
 """(inputs, target, numbers of the examples (B,), epoch) → inputs and target, changed; of training examples only.
@@ -88,7 +84,7 @@ def learn_net(
     Parameters that need no gradient stay as they are. Raises RunFailed where learning diverges, PlanError for what this net cannot do.
     """
     regime = regime.model_copy(update={"precision": chosen(regime.precision)})
-    whole = digest([fingerprint, fingerprint_of(examples), fingerprint_of(validation), augment is not None, mixup])
+    whole = digest([fingerprint, of_examples(examples), of_examples(validation), augment is not None, mixup])
     with placed(net), recomputed(net) if regime.checkpointing else nullcontext():
         learn(_NetTrainee(net, spec, examples, validation, regime, augment, mixup), regime, fitting, whole)
 
@@ -132,12 +128,8 @@ class _NetTrainee:
     def _mixed(self, inputs: Mapping[str, Any], target: Any) -> tuple[Any, Any]:
         """Return logits and targets of what the head is given of each row, mixed with another's; a row's weight stays its own."""
         *_, (_, hidden_BD), _ = self.net.steps(inputs)
-        if target.ndim == 1:
-            target = functional.one_hot(target, self.spec.width).float()
-        share_B1 = torch.distributions.Beta(self.mixup, self.mixup).sample((len(target), 1)).to(target.device)
-        other = torch.randperm(len(target)).to(target.device)
-        mixed_BD = share_B1 * hidden_BD + (1 - share_B1) * hidden_BD[other]
-        return self.net.head(mixed_BD), share_B1 * target + (1 - share_B1) * target[other]
+        mixed_BD, target = mixed(hidden_BD, target, self.spec.width, self.mixup)
+        return self.net.head(mixed_BD), target
 
     def _operations(self) -> float:
         """Return multiply-adds x 2 of learning from one example, as torch counts those of reading two."""
@@ -145,7 +137,7 @@ class _NetTrainee:
         self.net.eval()
         with FlopCounterMode(display=False) as counted, torch.no_grad():
             self.net(tensors(self.examples.batch(rows)[0], where(self.net)))
-        return _WAYS * float(counted.get_total_flops()) / max(1, len(rows))
+        return PASSES * float(counted.get_total_flops()) / max(1, len(rows))
 
 
 def tensors(arrays: Mapping[str, Any], to: Any = "cpu") -> dict[str, Any]:
@@ -155,14 +147,3 @@ def tensors(arrays: Mapping[str, Any], to: Any = "cpu") -> dict[str, Any]:
             raise TypeError(f"{name!r} is ragged, and a net takes rectangular arrays only.")
     # A mapped file is read-only, which torch warns of.
     return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])).to(to) for name, array in arrays.items()}
-
-
-def fingerprint_of(examples: Examples) -> str:
-    """Return a digest of what can be learnt from `examples`."""
-    told = hashlib.sha256()
-    for name, array in sorted({**examples.inputs, "target": examples.target, "weight": examples.weight}.items()):
-        if isinstance(array, np.ndarray):
-            told.update(f"{name} {array.dtype} {array.shape}".encode())
-            for start in range(0, len(array), _BLOCK):
-                told.update(np.ascontiguousarray(array[start : start + _BLOCK]).tobytes())
-    return told.hexdigest()

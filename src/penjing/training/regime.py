@@ -14,6 +14,9 @@ from penjing.core.config import Section
 from penjing.core.errors import ConfigError, PlanError
 from penjing.core.types import Spec
 
+PASSES = 3
+"""Forward passes' worth of products that a step is: one forward, two back (Kaplan et al. 2020, section 2.1)."""
+
 
 class Regime(Section):
     """One descent."""

@@ -5,7 +5,7 @@ Shapes: N training texts, B of a piece, M validation texts, T tokens of a piece,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,29 @@ from torch import nn
 from penjing.core.batching import filled, token_ids
 from penjing.core.examples import Examples
 from penjing.core.types import NDArray, Ragged
+from penjing.training import heads
 from penjing.training.batches import pieces
-from penjing.training.descent import losses_of
+from penjing.training.descent import losses_of, mixed
 from penjing.training.devices import sent, where
 from penjing.training.encoder import Encoder
 from penjing.training.features import TOKENS
 from penjing.training.packed import Packed, Padded, pooled
 from penjing.training.prefix import Prefix
+from penjing.training.regime import PASSES
 from penjing.training.segments import multiplied
 from penjing.training.trainee import Judged, judged
 
-_WAYS = 3
-"""A step is three forward passes' worth of products: one forward, two back (Kaplan et al. 2020, section 2.1)."""
+
+def give_head(encoder: Encoder, train_NH: NDArray, examples: Examples, validation_MH: NDArray, validation: Examples) -> Judged:
+    """Give `encoder` the head that is best over these features of the texts, and return how that is judged.
+
+    The head comes first (LP-FT, Kumar et al. 2022, section 4): the first gradients of a poor one distort what the encoder knows.
+    """
+    target, held_out, spec = np.asarray(examples.target), np.asarray(validation.target), encoder.spec
+    head = heads.learn(train_NH, target, validation_MH, held_out, spec.width, spec.link, examples.weight)
+    encoder.set_head(head.weight, head.bias)
+    # At its own scale, so that a head that cannot be bettered stays as it is.
+    return replace(judged(head.logits(validation_MH), held_out, spec), scale=1.0, loss=head.loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +83,11 @@ class Texts:
 
     def _operations(self) -> float:
         if not isinstance(self.way, Packed):
-            return _WAYS * 2.0 * multiplied(self.encoder.parts[-1])
+            return PASSES * 2.0 * multiplied(self.encoder.parts[-1])
         layers = self.encoder.body.encoder.layer[0 if self.frozen is None else self.frozen.depth :]
         products = sum(weight.numel() for weight in layers.parameters() if weight.ndim == 2)
         seen = float((self.sizes.astype(np.float64) ** 2).sum() / max(1, self.sizes.sum()))  # tokens that a token looks at, in the mean
-        return float(_WAYS * (2 * products + 4 * seen * self.way.hidden * len(layers)))
+        return float(PASSES * (2 * products + 4 * seen * self.way.hidden * len(layers)))
 
     def losses(self, rows: NDArray, epoch: int) -> Any:
         pooled_BH = self._pooled(self.ids, rows, None if self.frozen is None else self.frozen.train)
@@ -84,7 +95,7 @@ class Texts:
         target = sent(np.asarray(self.examples.target[rows]), device)
         weight = None if self.examples.weight is None else sent(self.examples.weights(rows), device)
         if self.mixup:
-            pooled_BH, target = self._mixed(pooled_BH, target)
+            pooled_BH, target = mixed(pooled_BH, target, self.spec.width, self.mixup)
         return losses_of(self.encoder.head(pooled_BH), target, self.spec.link, weight, self.label_smoothing)
 
     def validated(self) -> Judged:
@@ -98,10 +109,9 @@ class Texts:
         return found_MW
 
     def features(self) -> tuple[NDArray, NDArray]:
-        """Return (N, H) and (M, H) float32, what the head is given of training and validation texts, from states that are kept."""
-        if self.frozen is None:
-            raise ValueError("Without frozen layers there are no states to go on from.")
-        return self._means(self.ids, self.frozen.train), self._means(self._validation_ids, self.frozen.validation)
+        """Return (N, H) and (M, H) float32, what the head is given of training and validation texts."""
+        train, validation = (None, None) if self.frozen is None else (self.frozen.train, self.frozen.validation)
+        return self._means(self.ids, train), self._means(self._validation_ids, validation)
 
     def scale_output(self, factor: float) -> None:
         with torch.no_grad():
@@ -121,11 +131,3 @@ class Texts:
         if kept is None or self.frozen is None or not isinstance(self.way, Packed):
             return pooled(self.way(ids.take(rows)), lengths)
         return pooled(self.way.through(kept.take(rows), lengths, self.frozen.depth), lengths)
-
-    def _mixed(self, pooled_BH: Any, target: Any) -> tuple[Any, Any]:
-        """Return every text's features and target mixed with another's of the piece; the weight stays the first's."""
-        if target.ndim == 1:
-            target = nn.functional.one_hot(target, self.spec.width).float()
-        share = torch.distributions.Beta(self.mixup, self.mixup).sample((len(pooled_BH), 1)).to(pooled_BH.device)
-        other = torch.randperm(len(pooled_BH)).to(pooled_BH.device)
-        return share * pooled_BH + (1 - share) * pooled_BH[other], share * target + (1 - share) * target[other]

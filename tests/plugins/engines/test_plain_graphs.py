@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,6 @@ SPEC = Spec(3, "softmax")
 TOLERANCE = 1e-5
 """Float32 sums in another order differ in the sixth digit; logits here are about one."""
 WEIGHTS = {"openvino-runtime": {"model.xml", "model.bin"}, "onnx-runtime": {"model.onnx"}, "torch-runtime": {"net.safetensors"}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def made(kind: str) -> Any:

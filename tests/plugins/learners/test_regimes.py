@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,6 @@ OTHER: dict[str, dict[str, Any]] = {
 """Another value of each key that changes what is learnt."""
 BESIDE = {"ema_decay": {"average": "ema"}}
 """What the value before is held against, where it takes more than the key."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def row(kind: str, i: int) -> Row:

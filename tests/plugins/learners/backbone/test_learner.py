@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,6 @@ from penjing.plugins.learners.backbone.options import Options
 TOLERANCE = 1e-3
 """Float32 sums in another order differ in the sixth digit; logits here are below a hundred."""
 STILL = {"flip": False, "crop": 0.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pictures(count: int, seed: int) -> tuple[NDArray, NDArray]:

@@ -79,17 +79,6 @@ def ensemble(made: Callable[..., Examples], tmp_path: Path) -> Callable[..., Ens
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several threads wait for each other longer than a tiny network computes, above all on a busy machine."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module", autouse=True)
 def weighted() -> Iterator[None]:
     """Until these learners have them themselves."""
     from penjing.plugins.learners.transformer.learner import Transformer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,6 @@ from penjing.plugins.learners.image_network.options import Options
 TOLERANCE = 1e-4
 """Float32 sums in another order differ in the sixth digit; logits here are below ten."""
 STILL = {"flip": False, "crop": 0.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pictures(count: int, seed: int) -> tuple[NDArray, NDArray]:

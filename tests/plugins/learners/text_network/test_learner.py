@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,6 @@ ALL = ["transformer", "lstm", "gru", "cnn", "mlp"]
 MACHINE, OUTPUTS = Machine("x", 2, 8 << 30, False), {"logits": Spec(2, "softmax")}
 ROWS = [{"text": " ".join(WORDS[:9])}] * 40
 PROCESSOR = Subwords(**Subwords.options_from([{"text": " ".join([*WORDS, "good", "bad"])}] * 9, ["text"], {"vocabulary": 400, "max_tokens": 16}))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several threads wait for each other longer than a tiny network computes, above all on a busy machine."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def texts(count: int, seed: int, link: Link = "softmax") -> Examples:
@@ -233,3 +222,10 @@ def test_planning_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_its_weights_come_out_and_go_back(fit: Fit) -> None:
+    one, other, held_out = fit(architecture="gru", seed=0), fit(architecture="gru", seed=1), texts(8, 3)
+    assert not np.array_equal(logits(one, held_out), logits(other, held_out))
+    other.set_weights(one.weights())
+    assert np.array_equal(logits(one, held_out), logits(other, held_out))

@@ -240,8 +240,8 @@ def test_what_is_saved_opens_to_the_same_answers(fit: Fit, new_run: NewRun, tmp_
 
 
 def test_nothing_learnt_cannot_be_run(fit: Fit) -> None:
-    learner = Transformer.create(fit.options(), {})
-    with pytest.raises(ValueError, match="learnt nothing yet"):
+    learner = Transformer.create(fit.options(), {"logits": Spec(2, "softmax")})
+    with pytest.raises(RunFailed, match="has not learnt yet"):
         learner.run({})
 
 

@@ -5,7 +5,7 @@ Layout of a folder: `ensemble.json` (options, output and its Spec, the blend), a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,11 +14,11 @@ from penjing.core import plugins
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
-from penjing.core.inner import Inner, alone, opened, save
+from penjing.core.inner import AnswersBy, Inner, alone, opened, save
 from penjing.core.learnt import only
 from penjing.core.machine import Machine
-from penjing.core.protocols import Fitting, HasExits, HasLayers
-from penjing.core.types import Batch, Estimate, NDArray, Row, Spec
+from penjing.core.protocols import Fitting, HasExits
+from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.ensemble import bagging, boosting, planning, soup, stacking
 from penjing.plugins.learners.ensemble import options as settings
 from penjing.plugins.learners.ensemble.members import Task
@@ -26,7 +26,7 @@ from penjing.plugins.learners.ensemble.members import Task
 ENGINE = "ensemble"
 
 
-class Ensemble:
+class Ensemble(AnswersBy):
     """Learns members; an `ensemble` engine runs theirs, here and when served. A soup is run, and served, by its one member's own."""
 
     processor: ClassVar[str] = ""
@@ -77,19 +77,10 @@ class Ensemble:
         self.members = [(inner, member) for inner, member in zip(options.learnt, members, strict=False)]
         fitting.progress.finish()
 
-    def run(self, batch: Batch) -> Batch:
-        answers: Batch = self._engine.run(batch)
-        return answers
-
-    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
-        """Yield the steps of the members, and what comes of them."""
-        if isinstance(self._engine, HasLayers):
-            yield from self._engine.layers(batch)
-
     @property
     def exits(self) -> Mapping[str, Any]:
         """The early exits of a soup; other ensembles have none."""
-        return self._engine.exits if self.members and self.blend is None and isinstance(self._engine, HasExits) else {}
+        return self.answers_by.exits if self.members and self.blend is None and isinstance(self.answers_by, HasExits) else {}
 
     def save(self, folder: Path) -> None:
         for i, (inner, member) in enumerate(self._learnt):
@@ -104,11 +95,12 @@ class Ensemble:
             return engine
         for i in range(len(members)):
             (folder / str(i)).mkdir(parents=True, exist_ok=True)
-        self._engine.write(folder, [member.export(folder / str(i)) for i, member in enumerate(members)])
+        self.answers_by.write(folder, [member.export(folder / str(i)) for i, member in enumerate(members)])
         return ENGINE
 
     @property
-    def _engine(self) -> Any:
+    def answers_by(self) -> Any:
+        """The engine; of a soup, its one member."""
         members = [member for _, member in self._learnt]
         return members[0] if self.blend is None else plugins.load("engines", ENGINE)(members, self.blend, self.output, self.spec)
 

@@ -7,7 +7,7 @@ Layout of a folder: that of `core.inner`, and `search.json`: the options and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,11 +17,11 @@ import numpy as np
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import digest, read_json, write_json
-from penjing.core.inner import Inner, alone, learnt, opened, save, within
+from penjing.core.inner import AnswersBy, Inner, alone, learnt, opened, save, within
 from penjing.core.learnt import only
 from penjing.core.machine import Machine
-from penjing.core.protocols import Fitting, HasExits, HasLayers
-from penjing.core.types import Batch, Estimate, NDArray, Row, Spec
+from penjing.core.protocols import Fitting, HasExits
+from penjing.core.types import Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.search import options as settings
 from penjing.plugins.learners.search import planning
 
@@ -32,7 +32,7 @@ _FEW = 10
 """Training rows up to which none is held out: with no validation rows either, the settings given are taken."""
 
 
-class Search:
+class Search(AnswersBy):
     """Learns another learner many times."""
 
     processor: ClassVar[str] = ""
@@ -118,7 +118,7 @@ class Search:
         )
 
     @property
-    def found(self) -> Any:
+    def answers_by(self) -> Any:
         """The learner that was best. Raises RunFailed before it is there."""
         return self._both[1]
 
@@ -133,27 +133,18 @@ class Search:
             raise RunFailed("The search tier has not learnt yet. Call fit first.")
         return self._found
 
-    def run(self, batch: Batch) -> Batch:
-        answers: Batch = self.found.run(batch)
-        return answers
-
-    def layers(self, batch: Batch) -> Iterator[tuple[str, NDArray]]:
-        """Yield the steps of the learner that was found, where it can be looked into."""
-        if isinstance(self.found, HasLayers):
-            yield from self.found.layers(batch)
-
     @property
     def exits(self) -> Mapping[str, Any]:
         """The early exits of the learner that was found."""
-        return self.found.exits if isinstance(self._found and self._found[1], HasExits) else {}
+        return self._found[1].exits if self._found is not None and isinstance(self._found[1], HasExits) else {}
 
     def save(self, folder: Path) -> None:
-        save(self.inner, self.found, folder)
+        save(self.inner, self.answers_by, folder)
         outputs = {name: asdict(spec) for name, spec in self.outputs.items()}
         write_json(folder / "search.json", {"options": self.options.model_dump(mode="json"), "outputs": outputs, "tried": self.tried})
 
     def export(self, folder: Path) -> str:
-        engine: str = self.found.export(folder)
+        engine: str = self.answers_by.export(folder)
         return engine
 
 

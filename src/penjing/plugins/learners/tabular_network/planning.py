@@ -9,6 +9,7 @@ import numpy as np
 
 from penjing.core import plugins
 from penjing.core.errors import PlanError
+from penjing.core.learnt import only
 from penjing.core.machine import Machine
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.tabular_network.options import Options
@@ -33,12 +34,11 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     for library in ("torch", *_LIBRARIES[options.runtime]):
         if importlib.util.find_spec(library) is None:
             raise plugins.missing(ModuleNotFoundError(name=library), "learner 'tabular-network'")
-    if len(outputs) != 1:
-        raise PlanError(f"A tabular network learns one output, and the task asks for {len(outputs)}: {', '.join(outputs)}. Leave the tier out.")
+    _, spec = only("tabular-network", outputs)
     if options.architecture == "ft-transformer" and options.units % HEADS:
         raise PlanError(f"The width {options.width} is no multiple of {HEADS}, as an ft-transformer needs it. Set width: {_round(options.units)}.")
     idle = "has layers that keep nothing which could be computed again" if options.architecture == "mlp" else ""
-    refused(options, next(iter(outputs.values())), "tabular-network", checkpointing=idle)
+    refused(options, spec, "tabular-network", checkpointing=idle)
     processor = plugins.load("processors", "columns")
     sample = rows[:_SAMPLE]
     encoded = processor(**processor.options_from(sample, columns, options.resolved())).encode(sample)

@@ -11,7 +11,7 @@ from penjing.core.machine import Machine
 from penjing.core.probe import probed
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.text_network.options import Options
-from penjing.training.regime import refused
+from penjing.training.regime import PASSES, refused
 
 _HEAD_UNITS, _FEWEST = 32, 8
 """As in training/text_bodies.py and training/pretraining.py, which import torch."""
@@ -23,8 +23,6 @@ _REACHED = {"transformer": 0.25, "cnn": 0.3, "lstm": 0.1, "gru": 0.1, "mlp": 0.0
 """Multiply-adds a second of a step of learning, as a share of what the float32 probe reaches. Small products reach little of it."""
 _STEP_SECONDS = 4e-3
 """Of a step, whatever its size: the optimizer goes over every weight."""
-_WAYS = 3
-"""Forward once, back twice (Kaplan et al. 2020, section 2.1)."""
 
 
 def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int) -> Estimate:
@@ -44,7 +42,7 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     output = options.width * (options.vocabulary + options.width)
     products = count * tokens * (options.epochs * body + epochs * (body + asked * output))
     steps = options.epochs * count / options.batch_size + epochs * count / options.pretrain.batch_size
-    seconds = _WAYS * 2 * products / (probed() * _REACHED[options.architecture]) + _STEP_SECONDS * steps
+    seconds = PASSES * 2 * products / (probed() * _REACHED[options.architecture]) + _STEP_SECONDS * steps
     memory = _LIBRARIES_BYTES + 4 * weights * 6 + _activations(options, tokens, asked)
     why = f"{weights / 1e6:.1f} M parameters, {tokens:.0f} tokens a row, at most {options.epochs} epochs" + (
         f" after {epochs} of pre-training, unlabelled rows not counted" if epochs else ""

@@ -12,6 +12,7 @@ import numpy as np
 
 from penjing.core import plugins
 from penjing.core.errors import PlanError
+from penjing.core.learnt import only
 from penjing.core.machine import Machine
 from penjing.core.probe import probed
 from penjing.core.trials import Course
@@ -19,14 +20,14 @@ from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import models, script
 from penjing.plugins.learners.transformer.options import ADAPTERS, Options
 from penjing.training.adapter_targets import matched, matrices
-from penjing.training.regime import refused
+from penjing.training.regime import PASSES, refused
 
 _SAMPLE = 200
 """Rows that lengths and unknown words are counted on."""
 _READING = {"f32": 0.65, "bf16": 1.8}
 """Multiply-adds a second of a forward pass, as a share of what the float32 probe reaches. Measured with MiniLM on two cores."""
 _LEARNING = {"f32": 0.5, "bf16": 1.1}
-"""The same of a training step, which is three forward passes' worth (Kaplan et al. 2020, section 2.1). Measured likewise."""
+"""The same of a training step. Measured likewise."""
 _LARGEST = 1.5
 """Tokens of the largest step, as a multiple of the mean one's."""
 _TRIED_SHARES, TRIED_ROWS = (1 / 6, 1 / 3, 2 / 3), 1024
@@ -44,8 +45,7 @@ _CUT = ("bert", "camembert", "data2vec-text", "electra", "ernie", "roberta", "xl
 def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outputs: Mapping[str, Spec], machine: Machine, count: int) -> Estimate:
     """Return the cost of learning from `count` rows. Raises PlanError, or MissingLibrary with the install line."""
     _check_libraries(options.runtime)
-    if len(outputs) != 1:
-        raise PlanError(f"The transformer learns one output, and the task asks for {len(outputs)}: {', '.join(outputs)}. Choose another learner.")
+    _, spec = only("transformer", outputs)
     folder = models.resolve(options.model)
     described = models.config(folder)
     _check_family(options, described)
@@ -53,7 +53,7 @@ def estimate(options: Options, rows: Sequence[Row], columns: Sequence[str], outp
     check_exits(options, described)
     _check_tuning(options, described, folder)
     if options.tune != "frozen":
-        refused(options, next(iter(outputs.values())), "transformer")
+        refused(options, spec, "transformer")
     tokens = plugins.load("processors", "tokens")
     processor = tokens(**tokens.options_from(rows, columns, options.resolved()))
     texts = processor.texts(rows[:_SAMPLE])
@@ -157,7 +157,7 @@ def _cost(options: Options, folder: Path, described: dict[str, Any], tokens_a_ro
     precision = options.precision if options.precision != "auto" else "bf16" if machine.bf16 else "f32"
     hidden, tokens, probe = described.get("hidden_size", 768), tokens_a_row * count, probed()
     pass_seconds = 2 * multiplied * tokens / (probe * _READING[precision])
-    learning_seconds = 3 * 2 * multiplied * tokens / (probe * _LEARNING[precision])
+    learning_seconds = PASSES * 2 * multiplied * tokens / (probe * _LEARNING[precision])
     learnt = _learnt(options, described)
     seconds = _START_SECONDS + pass_seconds + _EXPORT_SECONDS[options.runtime]
     memory, disk = _LIBRARIES_BYTES + 8 * total + 16 * hidden * count, 8 * total

@@ -10,7 +10,6 @@ Shapes: N training rows, M validation rows, H hidden units, W width of the outpu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +35,8 @@ from penjing.training.packed import Packed, reader
 from penjing.training.precision import chosen
 from penjing.training.pretraining import pretrain
 from penjing.training.segments import check_cuts
-from penjing.training.texts import Frozen, Texts
-from penjing.training.trainee import Judged, judged
+from penjing.training.texts import Frozen, Texts, give_head
+from penjing.training.trainee import Judged
 
 
 def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:
@@ -105,16 +104,13 @@ class _Tuning:
 
         depths: of states that will be asked for afterwards, and are best kept in the same reading; frozen: what is read of them already.
         """
-        encoder, target, validation_target = self.encoder, np.asarray(self.examples.target), np.asarray(self.validation.target)
+        encoder = self.encoder
         if frozen is None:
             (*_, train_NH), (*_, validation_MH) = self._features("reading with the frozen encoder", depths)
         else:
             texts = Texts(encoder, reader(encoder.body, self.precision), self.examples, self.validation, frozen=frozen)
             train_NH, validation_MH = texts.features()
-        head = heads.learn(train_NH, target, validation_MH, validation_target, encoder.spec.width, encoder.spec.link, self.examples.weight)
-        encoder.set_head(head.weight, head.bias)
-        # At its own scale, so that a head that cannot be bettered stays as it is.
-        return replace(judged(head.logits(validation_MH), validation_target, encoder.spec), scale=1.0, loss=head.loss)
+        return give_head(encoder, train_NH, self.examples, validation_MH, self.validation)
 
     def learn_exits(self) -> None:
         """Give the encoder a head at each of the exits' depths, learnt from what the whole answers and from the targets, half and half."""
