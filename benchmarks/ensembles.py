@@ -32,7 +32,7 @@ import numpy as np
 
 from penjing.core import plugins
 from penjing.core.examples import Examples
-from penjing.core.inner import Inner
+from penjing.core.learning.inner import Inner
 from penjing.core.machine import Machine
 from penjing.core.paired import paired
 from penjing.core.protocols import Fitting, HasNames, Silent

@@ -29,7 +29,7 @@ from penjing.core.curve import Point
 from penjing.core.examples import Examples
 from penjing.core.protocols import Fitting, Silent
 from penjing.core.types import Spec
-from penjing.training import encoder as encoders
+from penjing.training.texts import encoder as encoders
 
 SIDES = {"ours-full": "full", "ours-partial": "partial", "ours-frozen": "frozen", "ours-lora": "lora"}
 CLASSES = {

@@ -29,10 +29,10 @@ from penjing.core import plugins
 from penjing.core.allowance import Allowance
 from penjing.core.errors import PlanError
 from penjing.core.files import read_json, write_json
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.machine import Machine, peak_bytes
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
-from penjing.core.tiers import TierConfig
 from penjing.pipeline.config import read_config
 from penjing.pipeline.probe import Probe
 from penjing.pipeline.run import run

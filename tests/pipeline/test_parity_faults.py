@@ -21,12 +21,12 @@ from penjing.core.difference import first_difference
 from penjing.core.errors import GateClosed
 from penjing.core.files import read_json, write_json
 from penjing.core.handover import compared, rows_of
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.limits import Limit
 from penjing.core.protocols import Silent
 from penjing.core.rows import ROW_ID
 from penjing.core.snapshot import Snapshot
 from penjing.core.tier import Tier, packed, unpacked
-from penjing.core.tiers import TierConfig
 from penjing.core.types import Row
 from penjing.plugins.tasks.text_classification import TextClassification
 from penjing.stages.export import export

@@ -41,7 +41,7 @@ def test_what_was_taken_is_kept_when_nothing_is_learnt_again(tmp_path: Path) -> 
 
 def test_a_plan_made_later_does_not_stand_beside_what_was_learnt_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = ran(tmp_path, until="evaluate").made["report"]
-    monkeypatch.setattr("penjing.core.probe.probed", lambda: 1.0)
+    monkeypatch.setattr("penjing.core.learning.probe.probed", lambda: 1.0)
     monkeypatch.setattr("penjing.stages.plan.Plan.as_json", lambda plan: {"estimates": {}, "changed": {}, "too_dear": {}, "left_out": {}})
     again = ran(tmp_path, until="evaluate")
     assert again.made["report"].reused

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from penjing.core import plugins
+from penjing.core.learning.tiers import TierConfig
+from penjing.core.learning.trials import Course
 from penjing.core.machine import Machine
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
-from penjing.core.tiers import TierConfig
-from penjing.core.trials import Course
 from penjing.core.types import Estimate
 from penjing.pipeline import probe, trial
 from penjing.pipeline.probe import Probe, batch_of, courses_of, whole

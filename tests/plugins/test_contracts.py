@@ -16,10 +16,10 @@ import pytest
 from penjing.core import plugins
 from penjing.core.errors import DataError, PenjingError
 from penjing.core.examples import Examples
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting, HasNames, Silent, Subject
 from penjing.core.tier import Tier, describe, packed, unpacked
-from penjing.core.tiers import TierConfig
 from penjing.core.types import Batch, Estimate, Measurement, Row, size
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ import pytest
 from penjing.core import plugins
 from penjing.core.config import Section
 from penjing.core.errors import PlanError
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.machine import Machine
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
-from penjing.core.tiers import TierConfig
 from penjing.core.types import Estimate, Row, Spec
 from penjing.stages.budget import BudgetConfig, Climb
 from penjing.stages.plan import Plan, beside, cheaper, plan
@@ -125,6 +125,20 @@ def test_what_is_far_beyond_the_memory_is_not_even_tried(data: Snapshot, tmp_pat
     costly.gigabytes = 1000.0
     with pytest.raises(PlanError):
         plan([tier()], True, data, tmp_path, lambda t, f: pytest.fail("tried"))
+
+
+def test_workers_that_learn_together_hold_the_memory_of_as_many(data: Snapshot, tmp_path: Path, costly: type[Costly]) -> None:
+    alone = plan([tier()], True, data, tmp_path).estimates["costly"]
+    found = plan([tier()], True, data, tmp_path, workers=lambda options: 3).estimates["costly"]
+    assert (found.memory_bytes, found.memory_low, found.memory_high) == tuple(
+        3 * (bytes_ or 0) for bytes_ in (alone.memory_bytes, alone.memory_low, alone.memory_high)
+    )
+    assert found.seconds == alone.seconds
+    assert found.why.endswith("held by 3 workers")
+    costly.gigabytes = 12.0
+    assert plan([tier()], True, data, tmp_path)
+    with pytest.raises(PlanError, match="held by 9 workers"):
+        plan([tier()], True, data, tmp_path, workers=lambda options: 9)
 
 
 # The budget

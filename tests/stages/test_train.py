@@ -13,11 +13,11 @@ from penjing.core.artefacts import Artefact, make
 from penjing.core.errors import PlanError
 from penjing.core.examples import Examples
 from penjing.core.files import read_json
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.protocols import Silent
 from penjing.core.snapshot import Snapshot
 from penjing.core.statistics import probabilities
 from penjing.core.tier import Tier
-from penjing.core.tiers import TierConfig
 from penjing.core.types import Batch, NDArray, Row, Spec
 from penjing.pipeline.config import read_config
 from penjing.pipeline.run import Run, run

@@ -6,7 +6,7 @@ Shapes: B examples in a batch, N values of all of them together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -148,6 +148,14 @@ class Estimate:
     """Whether it rests on a trial with some of the rows, and not on a formula alone."""
     told: str = ""
     """What the user should know of the rows before they are learnt from, in a sentence; empty where there is nothing."""
+
+    def held_by(self, workers: int) -> Estimate:
+        """Return it for `workers` processes of this machine that learn together: each holds all that one would, and together they take as long."""
+        if workers == 1:
+            return self
+        low, high = self.memory_low or 0, self.memory_high or 0
+        why = f"{self.why}; held by {workers} workers"
+        return replace(self, memory_bytes=workers * self.memory_bytes, memory_low=workers * low, memory_high=workers * high, why=why)
 
     def __post_init__(self) -> None:
         ranges = {

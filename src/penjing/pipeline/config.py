@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import Field
 
 from penjing.core.config import Section, dump, load
+from penjing.core.learning.sinks import LogConfig
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.limits import Limit
-from penjing.core.sinks import LogConfig
 from penjing.core.tasks import TaskConfig
-from penjing.core.tiers import TierConfig
 from penjing.stages.budget import BudgetConfig
 from penjing.stages.calibrate.calibrate import CascadeConfig
 from penjing.stages.evaluate.prices import PriceConfig

@@ -21,11 +21,11 @@ import penjing
 from penjing.core import plugins
 from penjing.core.config import Section
 from penjing.core.files import digest, read_json, sha256, write_json
+from penjing.core.learning.tiers import TierConfig
+from penjing.core.learning.trials import Course, Trials, Whole, extrapolated
 from penjing.core.machine import Machine
 from penjing.core.protocols import Progress
 from penjing.core.snapshot import Snapshot
-from penjing.core.tiers import TierConfig
-from penjing.core.trials import Course, Trials, Whole, extrapolated
 from penjing.core.types import Estimate
 from penjing.pipeline.trial import FOUND, JOB
 from penjing.training.batches import epoch_batches

@@ -18,14 +18,14 @@ from penjing.core.artefacts import Artefact, locked, make
 from penjing.core.cascade import NAME as CASCADE
 from penjing.core.errors import ConfigError, GateClosed, PlanError, nearest
 from penjing.core.files import read_json, write_json, write_text
+from penjing.core.learning.sinks import Log
+from penjing.core.learning.tiers import REFERENCE, TierConfig
 from penjing.core.machine import Machine, forget_peak, peak_bytes
 from penjing.core.protocols import Predictor, Progress, Signer, Silent
 from penjing.core.report import recommendation
-from penjing.core.sinks import Log
 from penjing.core.snapshot import Snapshot
 from penjing.core.tasks import TaskConfig
 from penjing.core.tier import Tier, whole_of
-from penjing.core.tiers import REFERENCE, TierConfig
 from penjing.core.types import Estimate, Measurement
 from penjing.pipeline.config import Config, as_yaml, schema
 from penjing.pipeline.probe import Probe
@@ -147,7 +147,7 @@ def _plan(this: Run, always: bool) -> Plan:
     config.log.refuse_missing()
     refuse_impossible(config.cascade, data.task)
     tries = Probe(data, this.folder / "cache", config.seed, this.progress).tried
-    planned = plan(this.climbed, config.tiers is not None, data, this.folder, tries, this.climb(), always)
+    planned = plan(this.climbed, config.tiers is not None, data, this.folder, tries, this.climb(), always, config.distributed.count)
     for what, tiers in (("Left out", planned.left_out), ("Made cheaper", planned.changed), ("Too dear", planned.too_dear)):
         for name, why in tiers.items():
             this.progress.say(f"{what}, tier {name!r}: {why}")

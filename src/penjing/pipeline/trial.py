@@ -23,15 +23,15 @@ from penjing.core import plugins
 from penjing.core.energy import metered
 from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
+from penjing.core.learning.tiers import TierConfig
+from penjing.core.learning.trials import Trial, Trials
+from penjing.core.learning.watch import Watch
 from penjing.core.machine import forget_peak, give_back, peak_bytes
 from penjing.core.protocols import Engine, Fitting, HasExits, HasNames, Learner, Processor, Silent
 from penjing.core.rows import WEIGHT
 from penjing.core.snapshot import Rows, Snapshot, Split
 from penjing.core.tier import Tier, packed
-from penjing.core.tiers import TierConfig
-from penjing.core.trials import Trial, Trials
 from penjing.core.types import Batch, Ragged, Row
-from penjing.core.watch import Watch
 from penjing.stages.export import export
 from penjing.stages.train import as_shares
 

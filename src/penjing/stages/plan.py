@@ -13,9 +13,9 @@ from penjing.core import plugins
 from penjing.core.cascade import NAME as CASCADE
 from penjing.core.config import Section
 from penjing.core.errors import BadRequest, PlanError, nearest
+from penjing.core.learning.tiers import REFERENCE, TierConfig
 from penjing.core.machine import Machine, free_disk_bytes
 from penjing.core.snapshot import Snapshot
-from penjing.core.tiers import REFERENCE, TierConfig
 from penjing.core.types import Estimate
 
 SAMPLE = 200
@@ -79,6 +79,7 @@ class _Planner:
     tries: Try | None
     always: bool
     budget: Budget | None
+    workers: Callable[[Any], int]
 
     def count(self, tier: TierConfig) -> int:
         return self.snapshot.counts["train"] + (self.snapshot.counts["unlabelled"] if tier.teacher is not None else 0)
@@ -91,9 +92,9 @@ class _Planner:
         """Return what `tier` will cost, by a trial where that is worth it. Raises PlanError where the tier cannot work."""
         formula = self.formula(tier)
         reckoned = formula(self.count(tier))
-        if self.tries is None or not self._worth(reckoned):
-            return reckoned
-        return replace(self.tries(tier, formula) or reckoned, told=reckoned.told)
+        if self.tries is not None and self._worth(reckoned):
+            reckoned = replace(self.tries(tier, formula) or reckoned, told=reckoned.told)
+        return reckoned.held_by(self.workers(tier.options))
 
     def _worth(self, reckoned: Estimate) -> bool:
         """Return whether `reckoned` is to be had more exactly. What is far beyond the memory is not even tried."""
@@ -116,16 +117,18 @@ def plan(
     tries: Try | None = None,
     budget: Budget | None = None,
     always: bool = True,
+    workers: Callable[[Any], int] = lambda options: 1,
 ) -> Plan:
     """Estimate every tier. One that cannot work is refused where the user asked for it, and left out, with the reason, where not.
 
-    tries: tries a tier out; always: every tier, and not only those of which it matters. A tier that does not fit the `budget` is learnt in a cheaper
+    tries: tries a tier out; always: every tier, and not only those of which it matters; workers: how many learn a tier of these
+    options together. A tier that does not fit the `budget` is learnt in a cheaper
     way where the user did not ask for it by name.
     Raises PlanError (or MissingLibrary) with every refused tier and what to change.
     """
     _check_names(tiers)
     _check_teachers(tiers)
-    planner = _Planner(snapshot, folder, Machine.here(), snapshot.rows("train")[:SAMPLE], tries, always, budget)
+    planner = _Planner(snapshot, folder, Machine.here(), snapshot.rows("train")[:SAMPLE], tries, always, budget, workers)
     found = Plan([], {}, {})
     refused: dict[str, BadRequest] = {}
     taken: dict[str, TierConfig] = {}
@@ -314,7 +317,7 @@ def _fits(tier: TierConfig, estimate: Estimate, planner: _Planner) -> None:
 
 def _reckoned(tier: TierConfig, planner: _Planner) -> Estimate | None:
     try:
-        return planner.formula(tier)(planner.count(tier))
+        return planner.formula(tier)(planner.count(tier)).held_by(planner.workers(tier.options))
     except BadRequest:
         return None
 

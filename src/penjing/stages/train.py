@@ -20,14 +20,14 @@ from penjing.core.cascade import output_of
 from penjing.core.energy import metered
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256, write_json
+from penjing.core.learning.sinks import Log
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting, HasNames, Learner, Predictor, Processor, Progress, Task
 from penjing.core.rows import WEIGHT
-from penjing.core.sinks import Log
 from penjing.core.snapshot import Snapshot, Split
 from penjing.core.statistics import probabilities
 from penjing.core.tier import packed
-from penjing.core.tiers import TierConfig
 from penjing.core.types import Batch, NDArray
 from penjing.training.distributed import Distributed
 

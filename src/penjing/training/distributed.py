@@ -41,6 +41,10 @@ class Distributed(Section):
             raise PlanError(f"distributed asks for {asked}, and this machine has {cores} cores. Ask for fewer under distributed, or leave it out.")
         return workers, threads
 
+    def count(self, options: Any) -> int:
+        """Return how many workers learn a tier of these options."""
+        return (self.workers or _WORKERS) if self.shares(options) else 1
+
     def shares(self, options: Any) -> bool:
         """Return whether several workers learn a tier of these options."""
         return self.mode != "alone" and not why_alone(options)

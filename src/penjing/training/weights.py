@@ -1,4 +1,4 @@
-"""The weights of a torch module as numpy arrays, out and back: what a learner needs to be a `core.weights.HasWeights`. Knows no learner."""
+"""The weights of a torch module as numpy arrays, out and back: what a learner needs to be a `core.learning.weights.HasWeights`. Knows no learner."""
 
 from __future__ import annotations
 

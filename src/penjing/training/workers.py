@@ -28,7 +28,7 @@ class Lost(RunFailed):
 
 
 class Group:
-    """This worker among `count`, as core.workers.Workers wants one. Made by `together`."""
+    """This worker among `count`, as core.learning.workers.Workers wants one. Made by `together`."""
 
     def __init__(self, rank: int, count: int) -> None:
         self.rank, self.count = rank, count

@@ -15,10 +15,10 @@ import torch
 from penjing.core import plugins
 from penjing.core.errors import RunFailed
 from penjing.core.files import read_json, write_json
-from penjing.core.plain import Plain
+from penjing.core.graphs.plain import Plain
 from penjing.core.types import Batch, Spec, take
-from penjing.training.nets_files import described, export_net, in_torch, open_net, save_net
-from penjing.training.tabular import FtTransformer, Mlp
+from penjing.training.nets.files import described, export_net, in_torch, open_net, save_net
+from penjing.training.nets.tabular import FtTransformer, Mlp
 
 SPEC = Spec(3, "softmax")
 TOLERANCE = 1e-5

@@ -1,4 +1,4 @@
-"""Every sink keeps the contract of core/sinks.py. A new one is picked up by its name."""
+"""Every sink keeps the contract of core/learning/sinks.py. A new one is picked up by its name."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from penjing.core.curve import Pace, Point, figures
+from penjing.core.learning.sinks import Log, LogConfig, SinkConfig
 from penjing.core.protocols import Silent
-from penjing.core.sinks import Log, LogConfig, SinkConfig
 
 pytest.importorskip("tensorboard", reason="TensorBoard is an extra")
 

@@ -31,7 +31,7 @@ from safetensors.numpy import save_file
 
 from penjing.core.errors import RunFailed
 from penjing.core.files import written
-from penjing.core.tensors import mapped
+from penjing.core.graphs.tensors import mapped
 from penjing.core.types import Batch, NDArray, size
 
 _FILE = "additive.safetensors"

@@ -14,11 +14,11 @@ import numpy as np
 import onnxruntime
 
 from penjing.core import plugins
-from penjing.core.batching import Described
+from penjing.core.graphs.batching import Described
+from penjing.core.graphs.plain import Form, Plain
+from penjing.core.graphs.runtime import Runtime
+from penjing.core.graphs.segments import Chain
 from penjing.core.machine import Machine
-from penjing.core.plain import Form, Plain
-from penjing.core.runtime import Runtime
-from penjing.core.segments import Chain
 from penjing.core.types import NDArray
 
 onnxruntime.disable_telemetry_events()  # on by default in Microsoft's Windows builds

@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from penjing.core.batching import Described
-from penjing.core.plain import Form, Plain
-from penjing.core.runtime import Runtime
-from penjing.core.segments import Chain
+from penjing.core.graphs.batching import Described
+from penjing.core.graphs.plain import Form, Plain
+from penjing.core.graphs.runtime import Runtime
+from penjing.core.graphs.segments import Chain
 from penjing.core.types import NDArray
 
 # openvino reports its import to Google Analytics through this package where that is installed, unasked; without it, a stub is taken.

@@ -25,7 +25,7 @@ from scipy.sparse import csr_array
 
 from penjing.core.errors import RunFailed
 from penjing.core.files import written
-from penjing.core.tensors import mapped
+from penjing.core.graphs.tensors import mapped
 from penjing.core.types import Batch, NDArray, Ragged
 
 _FILE = "linear.safetensors"

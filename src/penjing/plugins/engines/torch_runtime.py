@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penjing.core.plain import Plain
-from penjing.core.runtime import Runtime
-from penjing.core.segments import Chain
+from penjing.core.graphs.plain import Plain
+from penjing.core.graphs.runtime import Runtime
+from penjing.core.graphs.segments import Chain
 
 
 class TorchRuntime(Runtime):
@@ -14,12 +14,12 @@ class TorchRuntime(Runtime):
 
     @classmethod
     def chain(cls, folder: Path) -> Chain:
-        from penjing.training.encoder import opened
+        from penjing.training.texts.encoder import opened
 
         return opened(folder).chain
 
     @classmethod
     def plain(cls, folder: Path) -> Plain:
-        from penjing.training.nets_files import in_torch, open_net
+        from penjing.training.nets.files import in_torch, open_net
 
         return in_torch(*open_net(folder))

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from penjing.core.columns import Column, judge, numbers, numeric_share, word
-from penjing.core.dates import iso
-from penjing.core.disguise import explained, share_right
 from penjing.core.protocols import Found
-from penjing.core.survey import Surveyed, spread, survey
+from penjing.core.tables.columns import Column, judge, numbers, numeric_share, word
+from penjing.core.tables.dates import iso
+from penjing.core.tables.disguise import explained, share_right
+from penjing.core.tables.survey import Surveyed, spread, survey
 from penjing.core.types import NDArray, Row
 
 PROSE = 30

@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from penjing.core.tokenized import Tokenized, joined
+from penjing.core.graphs.tokenized import Tokenized, joined
 from penjing.core.types import Row
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")

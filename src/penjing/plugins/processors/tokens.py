@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from penjing.core.errors import PlanError
-from penjing.core.tokenized import Tokenized
+from penjing.core.graphs.tokenized import Tokenized
 from penjing.core.types import Row
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from penjing.core import of_table, one_label
+from penjing.core import one_label
 from penjing.core.config import Section
+from penjing.core.tables import of_table
 
 
 class Options(one_label.Options, of_table.Options):

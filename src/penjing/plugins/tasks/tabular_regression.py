@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from penjing.core import of_table, one_number
+from penjing.core import one_number
 from penjing.core.config import Section
+from penjing.core.tables import of_table
 
 
 @dataclass(frozen=True)

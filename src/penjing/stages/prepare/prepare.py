@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from penjing.core import dates, plugins
-from penjing.core.columns import missing
+from penjing.core import plugins
 from penjing.core.data import read, source_of
 from penjing.core.errors import DataError, nearest
 from penjing.core.files import sha256
 from penjing.core.protocols import Progress, Task
 from penjing.core.rows import NATURAL, ROW_ID, WEIGHT, identity
 from penjing.core.snapshot import Split
+from penjing.core.tables import dates
+from penjing.core.tables.columns import missing
 from penjing.core.tasks import TaskConfig
 from penjing.core.types import NDArray, Row
 from penjing.stages.prepare import infer, splits

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penjing.core.columns import LARGEST, Column, missing, numbers, numeric_share
+from penjing.core.tables.columns import LARGEST, Column, missing, numbers, numeric_share
 from penjing.core.types import Row
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

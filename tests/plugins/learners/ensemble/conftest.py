@@ -82,7 +82,7 @@ def ensemble(made: Callable[..., Examples], tmp_path: Path) -> Callable[..., Ens
 def weighted() -> Iterator[None]:
     """Until these learners have them themselves."""
     from penjing.plugins.learners.transformer.learner import Transformer
-    from penjing.training.net_learner import NetLearner
+    from penjing.training.nets.learner import NetLearner
     from penjing.training.weights import set_weights_of, weights_of
 
     for kind, net in ((Transformer, lambda self: self.encoder), (NetLearner, lambda self: self._learnt[0])):

@@ -8,7 +8,7 @@ import pytest
 
 from penjing.core.config import check
 from penjing.core.errors import ConfigError
-from penjing.core.tiers import TierConfig
+from penjing.core.learning.tiers import TierConfig
 from penjing.plugins.learners.ensemble.options import Options
 
 TREES, LINEAR = {"learner": "boosted-trees"}, {"learner": "tabular-linear"}

@@ -60,7 +60,7 @@ def weights(member: Any) -> dict[str, NDArray]:
 
 def members(folder: Path, count: int) -> list[dict[str, NDArray]]:
     """Return the weights of each fine-tuning of a soup that was learnt in `folder`."""
-    inner = importlib.import_module("penjing.core.inner")
+    inner = importlib.import_module("penjing.core.learning.inner")
     return [weights(inner.opened(folder / f"member-{i}" / "learnt")[1]) for i in range(count)]
 
 

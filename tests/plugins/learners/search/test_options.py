@@ -9,8 +9,8 @@ import pytest
 from penjing.core import plugins
 from penjing.core.config import check
 from penjing.core.errors import ConfigError
-from penjing.core.inner import Inner
-from penjing.core.tiers import TierConfig
+from penjing.core.learning.inner import Inner
+from penjing.core.learning.tiers import TierConfig
 from penjing.plugins.learners.search.options import Options, Range, check_space, whole
 from penjing.plugins.learners.search.spaces import SPACES
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penjing.core.inner import Inner
+from penjing.core.learning.inner import Inner
 from penjing.plugins.learners.search.options import Range
 from penjing.plugins.learners.search.proposing import Proposal, Trial
 

@@ -14,9 +14,9 @@ import pytest
 from penjing.core import plugins
 from penjing.core.errors import ConfigError, PlanError, RunFailed
 from penjing.core.examples import Examples
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting, Silent
-from penjing.core.tiers import TierConfig
 from penjing.core.types import Link, NDArray, Spec, take
 from penjing.plugins.learners.text_network.learner import TextNetwork
 from penjing.plugins.learners.text_network.options import Options

@@ -21,7 +21,7 @@ from penjing.core.types import Batch, Link, NDArray, Ragged, Spec, take
 from penjing.plugins.learners.transformer import tuning
 from penjing.plugins.learners.transformer.learner import Transformer
 from penjing.plugins.learners.transformer.options import Options
-from penjing.training import features
+from penjing.training.texts import features
 
 EXITS = [1, 3]
 TOLERANCE = 1e-4

@@ -109,7 +109,7 @@ def test_another_process_exports_the_same_bytes_and_reports_to_nobody(saved: Pat
 
 
 def test_the_real_model_is_served_as_it_was_learnt(tmp_path: Path) -> None:
-    from penjing.training.encoder import pretrained
+    from penjing.training.texts.encoder import pretrained
 
     options = Options()
     learner = Transformer.create(options, {"logits": Spec(3, "softmax")})

@@ -20,10 +20,12 @@ from penjing.core.protocols import Silent
 from penjing.core.statistics import mean_loss
 from penjing.core.types import Link, NDArray, Spec
 from penjing.plugins.learners.transformer.learner import Transformer
-from penjing.training import features, loop, texts
+from penjing.training import loop
 from penjing.training.losses import scaled
-from penjing.training.packed import reader
-from penjing.training.texts import Texts
+from penjing.training.texts import features
+from penjing.training.texts import trainee as texts
+from penjing.training.texts.packed import reader
+from penjing.training.texts.trainee import Texts
 
 Fit = Any
 NewRun = Callable[..., Any]
@@ -153,7 +155,9 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from conftest import Fit, Run, Silent
-from penjing.training import features, loop, texts
+from penjing.training import loop
+from penjing.training.texts import features
+from penjing.training.texts import trainee as texts
 class Killer(Silent):
     steps = 0
     def advance(self, done, note=""):

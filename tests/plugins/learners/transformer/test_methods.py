@@ -11,13 +11,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from penjing.core.errors import ConfigError, PlanError
+from penjing.core.learning.tiers import TierConfig
 from penjing.core.protocols import Silent
 from penjing.core.statistics import mean_loss
-from penjing.core.tiers import TierConfig
 from penjing.plugins.learners.transformer import upper
 from penjing.plugins.learners.transformer.planning import estimate
-from penjing.training import loop, prefix
-from penjing.training.packed import Packed
+from penjing.training import loop
+from penjing.training.texts import prefix
+from penjing.training.texts.packed import Packed
 
 if TYPE_CHECKING:
     from tests.plugins.learners.transformer.conftest import Fit, Run

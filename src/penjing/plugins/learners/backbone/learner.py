@@ -16,7 +16,7 @@ from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.backbone import options as settings
 from penjing.plugins.learners.backbone import planning
-from penjing.training.net_learner import NetLearner
+from penjing.training.nets.learner import NetLearner
 from penjing.training.regime import refused
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from penjing.core.errors import PlanError
 from penjing.plugins.learners.backbone import models
-from penjing.training.augment_options import AugmentConfig
+from penjing.training.nets.augment_options import AugmentConfig
 from penjing.training.regime import Regime, acting
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 
 from penjing.core import plugins
+from penjing.core.learning.probe import probed
 from penjing.core.machine import Machine
-from penjing.core.probe import probed
 from penjing.core.types import Estimate
 from penjing.plugins.learners.backbone import models
 from penjing.plugins.learners.backbone.options import Options

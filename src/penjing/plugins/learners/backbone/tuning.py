@@ -20,10 +20,10 @@ from penjing.core.types import NDArray, Spec
 from penjing.plugins.learners.backbone import models
 from penjing.plugins.learners.backbone.options import Options
 from penjing.training import wide_heads
-from penjing.training.augment import Augmentation
-from penjing.training.nets import learn_net
+from penjing.training.nets.augment import Augmentation
+from penjing.training.nets.net import learn_net
+from penjing.training.nets.vision import PIXELS, Vision, features
 from penjing.training.precision import chosen
-from penjing.training.vision import PIXELS, Vision, features
 
 
 def learnt(options: Options, spec: Spec, examples: Examples, validation: Examples, fitting: Fitting) -> Vision:
@@ -47,11 +47,11 @@ def pretrained(options: Options, model: models.Model, width: int) -> Vision:
     net: Vision
     with torch.random.fork_rng(devices=[]):
         if model.described:
-            from penjing.training import hub_vision
+            from penjing.training.nets import hub_vision
 
             net = hub_vision.pretrained(model.folder, model.described, width, size, mean=model.mean, std=model.std)
         else:
-            from penjing.training import efficientnet
+            from penjing.training.nets import efficientnet
 
             net = efficientnet.EfficientnetLite(width, size)
             efficientnet.load_published(net, model.folder / models.LITE)

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from penjing.core import plugins
 from penjing.core.examples import Examples
 from penjing.core.files import read_json
-from penjing.core.learnt import ServedAsLearnt
+from penjing.core.learning.learnt import ServedAsLearnt
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, Row, Spec

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.core.inner import seed_of
+from penjing.core.learning.inner import seed_of
 from penjing.plugins.learners.ensemble.members import Task, reweighed
 
 

@@ -1,6 +1,6 @@
 """The ensemble tier: several learners that answer as one, or, as a soup, become one. Knows no learner by name, and not how any of them learns.
 
-Layout of a folder: `ensemble.json` (options, output and its Spec, the blend), and each member as `core.inner` keeps it in `0/`, `1/` and so on.
+Layout of a folder: `ensemble.json` (options, output and its Spec, the blend), and each member, kept by `core.learning.inner`, in `0/`, `1/` …
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from penjing.core import plugins
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
-from penjing.core.inner import AnswersBy, Inner, alone, opened, save
-from penjing.core.learnt import only
+from penjing.core.learning.inner import AnswersBy, Inner, alone, opened, save
+from penjing.core.learning.learnt import only
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting, HasExits
 from penjing.core.types import Estimate, Row, Spec

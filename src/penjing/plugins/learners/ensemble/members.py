@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from penjing.core.examples import Examples
-from penjing.core.inner import Inner, learnt, seed_of, within
+from penjing.core.learning.inner import Inner, learnt, seed_of, within
 from penjing.core.protocols import Fitting
 from penjing.core.types import NDArray, Spec
 from penjing.plugins.learners.ensemble.options import Options

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from penjing.core.config import Section
-from penjing.core.inner import Inner
+from penjing.core.learning.inner import Inner
 
 
 class Options(Section):

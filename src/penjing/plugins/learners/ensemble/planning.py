@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from penjing.core import plugins
 from penjing.core.errors import PlanError
-from penjing.core.inner import Inner
+from penjing.core.learning.inner import Inner
+from penjing.core.learning.weights import HasWeights
 from penjing.core.machine import Machine
 from penjing.core.types import Estimate, Row, Spec
-from penjing.core.weights import HasWeights
 from penjing.plugins.learners.ensemble.options import Options
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from penjing.core.learning.weights import mean
 from penjing.core.statistics import mean_loss
-from penjing.core.weights import mean
 from penjing.plugins.learners.ensemble.members import Task, said
 
 

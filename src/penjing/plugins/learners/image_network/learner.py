@@ -14,12 +14,12 @@ import numpy as np
 from penjing.core import plugins
 from penjing.core.errors import PlanError
 from penjing.core.examples import Examples
+from penjing.core.learning.probe import probed
 from penjing.core.machine import Machine
-from penjing.core.probe import probed
 from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, NDArray, Row, Spec
 from penjing.plugins.learners.image_network import options as settings
-from penjing.training.net_learner import NetLearner
+from penjing.training.nets.learner import NetLearner
 from penjing.training.regime import refused
 
 _LEARNING = {"f32": 0.25, "bf16": 0.35}

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from penjing.training.augment_options import AugmentConfig
+from penjing.training.nets.augment_options import AugmentConfig
 from penjing.training.regime import Regime
 
 

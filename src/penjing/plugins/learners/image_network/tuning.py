@@ -10,10 +10,10 @@ from penjing.core.files import digest
 from penjing.core.protocols import Fitting
 from penjing.core.types import Spec
 from penjing.plugins.learners.image_network.options import Options
-from penjing.training.augment import Augmentation
-from penjing.training.convolutions import Convolutions
 from penjing.training.losses import prior
-from penjing.training.nets import learn_net
+from penjing.training.nets.augment import Augmentation
+from penjing.training.nets.convolutions import Convolutions
+from penjing.training.nets.net import learn_net
 
 
 def learnt(options: Options, spec: Spec, examples: Examples, validation: Examples, fitting: Fitting) -> Convolutions:

@@ -13,7 +13,7 @@ import numpy as np
 
 from penjing.core import plugins
 from penjing.core.examples import Examples
-from penjing.core.learnt import ServedAsLearnt
+from penjing.core.learning.learnt import ServedAsLearnt
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, NDArray, Row, Spec

@@ -2,7 +2,7 @@
 
 Planning stays light: optuna is imported by what searches, not by what plans. Knows no learner by name.
 
-Layout of a folder: that of `core.inner`, and `search.json`: the options and what was tried.
+Layout of a folder: that of `core.learning.inner`, and `search.json`: the options and what was tried.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import digest, read_json, write_json
-from penjing.core.inner import AnswersBy, Inner, alone, learnt, opened, save, within
-from penjing.core.learnt import only
+from penjing.core.learning.inner import AnswersBy, Inner, alone, learnt, opened, save, within
+from penjing.core.learning.learnt import only
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting, HasExits
 from penjing.core.types import Estimate, NDArray, Row, Spec

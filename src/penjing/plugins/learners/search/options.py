@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from penjing.core.config import Section, check
 from penjing.core.errors import ConfigError, nearest
-from penjing.core.inner import Inner
+from penjing.core.learning.inner import Inner
 from penjing.plugins.learners.search.spaces import SPACES
 
 COMPOSITES = ("search", "ensemble")

@@ -16,7 +16,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from penjing.core.inner import Inner, seed_of
+from penjing.core.learning.inner import Inner, seed_of
 from penjing.plugins.learners.search.options import Range, Space, whole
 
 _RANDOM = 10

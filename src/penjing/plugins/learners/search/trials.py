@@ -21,7 +21,7 @@ from penjing.core.curve import Point
 from penjing.core.errors import BadRequest, RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import read_json, write_json
-from penjing.core.inner import Inner, keep, learnt, opened, within
+from penjing.core.learning.inner import Inner, keep, learnt, opened, within
 from penjing.core.protocols import Fitting
 from penjing.core.statistics import mean_loss
 from penjing.core.types import NDArray, Spec

@@ -57,9 +57,9 @@ def cost(name: str, read: Sequence[str], outputs: Mapping[str, Spec], machine: M
 
 def vectors(name: str, read: Sequence[str], outputs: Mapping[str, Spec], fitting: Fitting) -> NDArray:
     """Return (K, H) float32, the mean of the encoder's last hidden states over each word. What has been read before comes from the cache."""
-    from penjing.training.encoder import pretrained
-    from penjing.training.features import features
     from penjing.training.precision import chosen
+    from penjing.training.texts.encoder import pretrained
+    from penjing.training.texts.features import features
 
     folder = folder_of(name)
     kind: Any = plugins.load("processors", "tokens")

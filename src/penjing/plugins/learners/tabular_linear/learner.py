@@ -14,7 +14,7 @@ from typing import ClassVar
 from penjing.core import plugins
 from penjing.core.errors import PlanError, nearest
 from penjing.core.examples import Examples
-from penjing.core.learnt import ServedAsLearnt
+from penjing.core.learning.learnt import ServedAsLearnt
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, Row, Spec

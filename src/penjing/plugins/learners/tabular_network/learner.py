@@ -14,7 +14,7 @@ from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.tabular_network import options as settings
 from penjing.plugins.learners.tabular_network import planning
-from penjing.training.net_learner import NetLearner
+from penjing.training.nets.learner import NetLearner
 
 
 class TabularNetwork(NetLearner):

@@ -9,7 +9,7 @@ import numpy as np
 
 from penjing.core import plugins
 from penjing.core.errors import PlanError
-from penjing.core.learnt import only
+from penjing.core.learning.learnt import only
 from penjing.core.machine import Machine
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.tabular_network.options import Options

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from penjing.core.examples import Examples
-from penjing.core.learnt import only
+from penjing.core.learning.learnt import only
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.text_network import options as settings
 from penjing.plugins.learners.text_network import planning
-from penjing.training.encoder_learner import EncoderLearner
+from penjing.training.texts.learner import EncoderLearner
 
 
 class TextNetwork(EncoderLearner):

@@ -11,15 +11,15 @@ from penjing.core.protocols import Fitting
 from penjing.core.types import Spec
 from penjing.plugins.learners.text_network.options import Options
 from penjing.training.devices import placed
-from penjing.training.encoder import Encoder
 from penjing.training.fingerprints import of_examples
-from penjing.training.guessing import Language
 from penjing.training.loop import learn
 from penjing.training.memory import kept
 from penjing.training.precision import chosen
-from penjing.training.pretraining import pretrain
-from penjing.training.text_bodies import begun, reading
-from penjing.training.texts import Texts, give_head
+from penjing.training.texts.bodies import begun, reading
+from penjing.training.texts.encoder import Encoder
+from penjing.training.texts.guessing import Language
+from penjing.training.texts.pretraining import pretrain
+from penjing.training.texts.trainee import Texts, give_head
 
 
 def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:

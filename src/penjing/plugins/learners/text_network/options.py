@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from penjing.training.pretraining_options import Pretraining
 from penjing.training.regime import Regime
+from penjing.training.texts.pretraining_options import Pretraining
 
 
 class FromNothing(Pretraining):

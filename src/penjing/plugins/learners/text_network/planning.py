@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from penjing.core import plugins
 from penjing.core.errors import PlanError
+from penjing.core.learning.probe import probed
 from penjing.core.machine import Machine
-from penjing.core.probe import probed
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.text_network.options import Options
 from penjing.training.regime import PASSES, refused
 
 _HEAD_UNITS, _FEWEST = 32, 8
-"""As in training/text_bodies.py and training/pretraining.py, which import torch."""
+"""As in training/texts/bodies.py and training/texts/pretraining.py, which import torch."""
 _SAMPLE = 200
 _LIBRARIES = {"openvino-runtime": ("openvino",), "onnx-runtime": ("onnx", "onnxscript", "onnxruntime"), "torch-runtime": ()}
 _START_SECONDS, _EXPORT_SECONDS = 6.0, {"openvino-runtime": 3.0, "onnx-runtime": 8.0, "torch-runtime": 0.5}

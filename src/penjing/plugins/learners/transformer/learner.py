@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from penjing.core.examples import Examples
+from penjing.core.learning.trials import Course
 from penjing.core.machine import Machine
 from penjing.core.protocols import Fitting
-from penjing.core.trials import Course
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import options as settings
 from penjing.plugins.learners.transformer import planning
-from penjing.training.encoder_learner import EncoderLearner
+from penjing.training.texts.learner import EncoderLearner
 
 if TYPE_CHECKING:
-    from penjing.core.segments import Chain
+    from penjing.core.graphs.segments import Chain
 
 
 class Transformer(EncoderLearner):

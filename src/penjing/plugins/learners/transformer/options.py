@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from penjing.plugins.learners.transformer import models
-from penjing.training.pretraining_options import Pretraining
 from penjing.training.regime import Regime, acting
+from penjing.training.texts.pretraining_options import Pretraining
 
 ADAPTERS = ("lora", "dora", "ia3")
 DESCENDS = ("partial", "full", *ADAPTERS)

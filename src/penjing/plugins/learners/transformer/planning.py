@@ -12,15 +12,15 @@ import numpy as np
 
 from penjing.core import plugins
 from penjing.core.errors import PlanError
-from penjing.core.learnt import only
+from penjing.core.learning.learnt import only
+from penjing.core.learning.probe import probed
+from penjing.core.learning.trials import Course
 from penjing.core.machine import Machine
-from penjing.core.probe import probed
-from penjing.core.trials import Course
 from penjing.core.types import Estimate, Row, Spec
 from penjing.plugins.learners.transformer import models, script
 from penjing.plugins.learners.transformer.options import ADAPTERS, Options
-from penjing.training.adapter_targets import matched, matrices
 from penjing.training.regime import PASSES, refused
+from penjing.training.texts.adapter_targets import matched, matrices
 
 _SAMPLE = 200
 """Rows that lengths and unknown words are counted on."""

@@ -15,27 +15,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from penjing.core.batching import token_ids
 from penjing.core.examples import Examples
 from penjing.core.files import digest, sha256
+from penjing.core.graphs.batching import token_ids
 from penjing.core.protocols import Fitting
 from penjing.core.types import NDArray, Spec
 from penjing.plugins.learners.transformer import models, planning, upper
 from penjing.plugins.learners.transformer.options import ADAPTERS, Options
 from penjing.training import heads
-from penjing.training.adapters import adapt, merged
 from penjing.training.devices import placed
-from penjing.training.encoder import Encoder, pretrained
-from penjing.training.features import features
 from penjing.training.fingerprints import of_examples, of_weights
-from penjing.training.guessing import Language
 from penjing.training.loop import learn
 from penjing.training.memory import kept
-from penjing.training.packed import Packed, reader
 from penjing.training.precision import chosen
-from penjing.training.pretraining import pretrain
-from penjing.training.segments import check_cuts
-from penjing.training.texts import Frozen, Texts, give_head
+from penjing.training.texts.adapters import adapt, merged
+from penjing.training.texts.encoder import Encoder, pretrained
+from penjing.training.texts.features import features
+from penjing.training.texts.guessing import Language
+from penjing.training.texts.packed import Packed, reader
+from penjing.training.texts.pretraining import pretrain
+from penjing.training.texts.segments import check_cuts
+from penjing.training.texts.trainee import Frozen, Texts, give_head
 from penjing.training.trainee import Judged
 
 

@@ -10,21 +10,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from penjing.core.batching import filled, token_ids
 from penjing.core.curve import nobody
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.files import digest, read_json, write_json
+from penjing.core.graphs.batching import filled, token_ids
 from penjing.core.protocols import Fitting
 from penjing.core.types import NDArray
 from penjing.plugins.learners.transformer.options import Options
 from penjing.plugins.learners.transformer.planning import TRIED_ROWS, tried_layers
-from penjing.training.encoder import Encoder
 from penjing.training.fingerprints import of_examples
 from penjing.training.loop import learn
-from penjing.training.packed import Packed
-from penjing.training.prefix import Some, prefix
-from penjing.training.texts import Frozen, Texts
+from penjing.training.texts.encoder import Encoder
+from penjing.training.texts.packed import Packed
+from penjing.training.texts.prefix import Some, prefix
+from penjing.training.texts.trainee import Frozen, Texts
 from penjing.training.trainee import Judged
 
 _UNTRIED = 1 / 3

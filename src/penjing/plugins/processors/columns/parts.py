@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from penjing.core import plugins
-from penjing.core.columns import Column, numbers, word
-from penjing.core.dates import DAY
-from penjing.core.survey import Surveyed
+from penjing.core.tables.columns import Column, numbers, word
+from penjing.core.tables.dates import DAY
+from penjing.core.tables.survey import Surveyed
 from penjing.core.types import NDArray, Ragged
 from penjing.plugins.processors.columns.scaling import Scale, applied, learnt
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from penjing.core.errors import DataError
 from penjing.core.rows import ROW_ID
-from penjing.core.survey import survey
+from penjing.core.tables.survey import survey
 from penjing.core.types import Batch, NDArray, Row
 from penjing.plugins.processors.columns.parts import Part, learnt_from, part_of
 from penjing.plugins.processors.columns.scaling import Scale

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import ndtri
 
-from penjing.core.columns import LARGEST
+from penjing.core.tables.columns import LARGEST
 from penjing.core.types import NDArray
 
 Scale = Literal["none", "z", "min-max", "quantile"]
