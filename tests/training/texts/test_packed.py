@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from penjing.core.types import Ragged
+from penjing.training.texts import packed
 from penjing.training.texts.packed import Packed, Padded, packs, pooled, reader
 
 SIZES = {
@@ -141,3 +142,23 @@ def test_nothing_stays_behind_on_the_processor_when_the_body_is_on_another_devic
         assert found_BH.device.type == "meta"
         found_BH.sum().backward()
         assert body.encoder.layer[0].attention.self.query.weight.grad.device.type == "meta"
+
+
+def test_rows_that_fill_up_to_a_usual_size_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for apart in (16, 1):
+        monkeypatch.setattr(packed, "_APART", apart)
+        body, ids = made("bert"), texts(9, 30, 4, 12)
+        states_NH = Packed(body, "bf16")(ids)
+        pooled(states_NH, ids.lengths).square().sum().backward()
+        found.append((states_NH.detach(), [p.grad for p in body.parameters() if p.grad is not None]))
+    (filled, filled_by), (plain, plain_by) = found
+    assert len(filled) == 55
+    assert torch.allclose(filled.float(), plain.float(), atol=0.02)
+    assert all(torch.allclose(a, b, atol=0.02, rtol=0.05) for a, b in zip(filled_by, plain_by, strict=True))
+
+
+def test_few_sizes_of_products_occur() -> None:
+    sizes = {count + packed._more(count) for count in range(1, 8193)}
+    assert len(sizes) < 200
+    assert all(packed._more(count) <= max(15, count / 32) for count in range(1, 8193))

@@ -32,6 +32,8 @@ class Rectangle:
 
     texts: int
     tokens: int
+    real: int
+    """Of them that are of its texts, and no padding."""
     fetch_qkv: Any
     """(3 x R x A x T,): of queries, keys and values, from (N x 3 x A, D)."""
     store_qkv: Any
@@ -75,7 +77,7 @@ def _rectangle(starts: NDArray, lengths: NDArray, total: int, heads: int, causal
         padding = sent(np.flatnonzero(np.broadcast_to(~real_RT[:, None, :], (len(lengths), heads, longest))), device)
     mask = _mask(real_RT, heads, causal, dtype, device)
     fetch_qkv, store_qkv, fetch, store = (sent(_rows(tokens_RT, parts, heads), device) for parts in (3, 1) for tokens_RT in (from_RT, into_RT))
-    return Rectangle(len(lengths), longest, fetch_qkv, store_qkv, fetch, store, mask, padding)
+    return Rectangle(len(lengths), longest, int(lengths.sum()), fetch_qkv, store_qkv, fetch, store, mask, padding)
 
 
 def _rows(tokens_RT: NDArray, parts: int, heads: int) -> NDArray:
@@ -96,8 +98,13 @@ def _mask(real_RT: NDArray, heads: int, causal: bool, dtype: Any, device: Any) -
     return mask[:, None].expand(-1, heads, -1, -1).reshape(texts * heads, -1, tokens)
 
 
+def _tokens(layout: Sequence[Rectangle]) -> int:
+    """Return how many tokens all texts have."""
+    return sum(part.real for part in layout)
+
+
 class Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not typed for mypy here
-    """Queries, keys and values (N, 3H) → what attention gives (N, H)."""
+    """Queries, keys and values (N, 3H) → what attention gives (N, H); zero for tokens after those of the layout, which belong to no text."""
 
     @staticmethod
     def forward(ctx: Any, qkv_N3H: Any, layout: Sequence[Rectangle], heads: int, drop: Any) -> Any:
@@ -114,6 +121,7 @@ class Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not 
             dropped, left = (weights, None) if drop is None else drop(weights)
             given.view(-1, units).index_copy_(0, part.store, torch.bmm(dropped, qkv[2]).view(-1, units))
             kept.append((qkv, weights, left))
+        given[_tokens(layout) : count] = 0
         ctx.kept, ctx.layout, ctx.heads = kept, layout, heads
         return given[:count]
 
@@ -139,4 +147,5 @@ class Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not 
             torch.baddbmm(by_qkv[0], by_products, qkv[1], beta=0, alpha=scale, out=by_qkv[0])
             torch.baddbmm(by_qkv[1], by_products.mT, qkv[0], beta=0, alpha=scale, out=by_qkv[1])
             found.view(-1, units).index_copy_(0, part.store_qkv, by_qkv.view(-1, units))
+        found[_tokens(ctx.layout) : count] = 0
         return found[:count], None, None, None

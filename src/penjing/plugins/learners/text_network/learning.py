@@ -13,7 +13,6 @@ from penjing.plugins.learners.text_network.options import Options
 from penjing.training.devices import placed
 from penjing.training.fingerprints import of_examples
 from penjing.training.loop import learn
-from penjing.training.memory import kept
 from penjing.training.precision import chosen
 from penjing.training.texts.bodies import begun, reading
 from penjing.training.texts.encoder import Encoder
@@ -24,11 +23,6 @@ from penjing.training.texts.trainee import Texts, give_head
 
 def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:
     """Return the network. Raises DataError with too few texts to learn a language from, RunFailed where learning diverges."""
-    with kept():
-        return _learnt(options, outputs, examples, validation, fitting)
-
-
-def _learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, validation: Examples, fitting: Fitting) -> Encoder:
     language, precision = _language(options, fitting.names), chosen(options.precision)
     made = (
         options.architecture,

@@ -26,7 +26,6 @@ from penjing.training import heads
 from penjing.training.devices import placed
 from penjing.training.fingerprints import of_examples, of_weights
 from penjing.training.loop import learn
-from penjing.training.memory import kept
 from penjing.training.precision import chosen
 from penjing.training.texts.adapters import adapt, merged
 from penjing.training.texts.encoder import Encoder, pretrained
@@ -48,7 +47,7 @@ def learnt(options: Options, outputs: Mapping[str, Spec], examples: Examples, va
         check_cuts(encoder.body)
     model = digest([sha256(path) for path in (folder / "config.json", *models.weights(folder))])
     this = _Tuning(options, encoder, examples, validation, model, fitting)
-    with kept(), placed(encoder):
+    with placed(encoder):
         this.pretrain(folder)
         if options.tune == "frozen":
             this.learn_head(options.exits)
