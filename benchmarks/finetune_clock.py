@@ -7,6 +7,8 @@ Shapes: B texts of a piece, T tokens of the longest of them.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import resource
@@ -45,21 +47,30 @@ class Rows:
 
 
 class Clock:
-    """Seconds, and busy seconds of the processor's cores, since it was made; what is spent while it is paused is not counted."""
+    """Seconds, busy seconds of the cores, and the most memory since it was made; what is spent and held while it is paused does not count."""
 
     def __init__(self) -> None:
         self._began = _now()
         self._paused = (0.0, 0.0)
+        self._peak = 0
 
     def now(self) -> tuple[float, float]:
         return _less(_less(_now(), self._began), self._paused)
 
+    def peak_bytes(self) -> int:
+        """Return the most memory that the process has held; of processes that it started, the most that one of them has."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        told = Path("/proc/self/status").read_text()
+        return max(self._peak, children, 1024 * int(told.partition("VmHWM:")[2].split()[0]))
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         began = _now()
+        self._peak = self.peak_bytes()
         try:
             yield
         finally:
+            _give_back()
             spent = _less(_now(), began)
             self._paused = (self._paused[0] + spent[0], self._paused[1] + spent[1])
 
@@ -124,9 +135,11 @@ def finish(asked: dict[str, Any], figures: dict[str, Any], said: Sequence[int], 
     partial.replace(path)
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process, or one that it started, has held."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
+def _give_back() -> None:
+    """Give free memory back to the system, and begin anew to note the most that is held (glibc and Linux)."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _now() -> tuple[float, float]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from finetune_clock import Clock, Judge, Rows, finish, peak_bytes
+from finetune_clock import Clock, Judge, Rows, finish
 
 from penjing.core import plugins
 from penjing.core.allowance import Allowance
@@ -146,7 +146,7 @@ def learnt(asked: dict[str, Any]) -> tuple[Seen, Judge, Any, tuple[float, float]
     fitting = Fitting(asked["seed"], seen, scratch / "checkpoints", scratch / "cache", allowance=bound, tell=seen.tell)
     learner.fit(examples_of(processor, train), examples_of(processor, validation), fitting)
     end()
-    return seen, judge, learner.encoder, clock.now(), peak_bytes()
+    return seen, judge, learner.encoder, clock.now(), clock.peak_bytes()
 
 
 def profile_of(seen: Seen) -> dict[str, Any]:

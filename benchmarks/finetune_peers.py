@@ -22,7 +22,7 @@ import accelerate
 import numpy as np
 import torch
 import transformers
-from finetune_clock import Clock, Judge, Rows, finish, peak_bytes
+from finetune_clock import Clock, Judge, Rows, finish
 
 _WARM = 2
 """Steps of a short slice that are not counted."""
@@ -249,7 +249,7 @@ def _answered(model: Any, head: Any, judge: Judge, count: int | None = None) -> 
 
 def _ended(asked: dict[str, Any], watch: Watch, judge: Judge, said: Callable[[], list[int]]) -> Learnt:
     """Stop the clock, and answer all test rows unless it was a slice."""
-    total, peak = watch.clock.now(), peak_bytes()
+    total, peak = watch.clock.now(), watch.clock.peak_bytes()
     if asked["slice_seconds"]:
         return Learnt(watch, judge, [], total, peak)
     answers = said()
