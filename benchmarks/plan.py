@@ -115,7 +115,7 @@ def done(asked: argparse.Namespace, number: int) -> dict[str, Any]:
         else:
             raise SystemExit("Twenty plans in a row were longer than --most. Raise it.")
         write_json(place / "done.json", found)
-        for left in ("run", "trained", "exported", "cache", "rows", "tries"):
+        for left in ("run", "trained", "exported", "cache", "rows"):
             shutil.rmtree(place / left, ignore_errors=True)
     found = read_json(place / "done.json")
     print(line(number, found), flush=True)

@@ -51,7 +51,7 @@ class Regime(Section):
     """Epochs in a row without a better validation loss after which learning stops."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """Number format of matrix products while learning; auto is bf16 where the processor is quick at it. Serving is f32."""
-    piece: int = Field(default=8192, ge=64, le=10_000_000)
+    piece: int = Field(default=2048, ge=64, le=10_000_000)
     """Tokens (rows, of what has none) that go through the model at once: a step of more is done in pieces, whose gradients add up. Bounds memory."""
     checkpointing: bool = False
     """Compute the inside of each layer again on the way back instead of keeping it: less memory, about a third more time."""

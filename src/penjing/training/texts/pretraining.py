@@ -50,7 +50,7 @@ def pretrain(
     fingerprint: str,
     language: Language,
     read: Callable[[Ragged], Any] | None = None,
-    piece: int = 8192,
+    piece: int = 2048,
 ) -> None:
     """Let `body` learn, in place, to guess tokens of `texts`; does nothing with objective: none.
 
