@@ -135,7 +135,7 @@ def larger(job: Job, rows: int, seconds: float, most: int) -> Tried:
         rows = min(most, int(rows * min(max(0.7 * job.seconds / max(seconds, 1e-3), 2.0), 16.0)))
         best = tried(job, rows)
         seconds, spent = best.seconds, spent + best.seconds
-        if rows == most or spent >= job.seconds or seconds >= job.seconds / 3:
+        if rows == most or spent >= job.seconds or seconds >= job.seconds / 2:
             return best
         del best
 

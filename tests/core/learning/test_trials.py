@@ -111,3 +111,13 @@ def test_a_trial_with_all_rows_is_the_answer() -> None:
 
 def test_trials_are_json() -> None:
     assert Trials.read(json.loads(json.dumps(trials().as_json()))) == trials()
+
+
+def test_a_slow_first_step_is_counted_once() -> None:
+    def warmed(one: Trial) -> Trial:
+        (steps,) = one.descents
+        return replace(one, descents=(replace(steps, seconds=(steps.seconds[0] + 5.0, *steps.seconds[1:])),))
+
+    even = trials(large=320)
+    slow = replace(even, small=even.small, large=warmed(even.large))
+    assert extrapolated(slow, whole()).seconds == pytest.approx(extrapolated(even, whole()).seconds + 5.0, abs=0.2)

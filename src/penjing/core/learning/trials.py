@@ -45,6 +45,11 @@ class Descent:
     tokens: float
     """In a step, on average; the rows, of what has no tokens."""
 
+    @property
+    def step(self) -> float:
+        """Seconds of a step, on average; the first, in which kernels are compiled and buffers are made, aside where there are others."""
+        return float(np.mean(self.seconds[1:] if len(self.seconds) > 2 else self.seconds or (0.0,)))
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -162,6 +167,7 @@ def _seconds(trials: Trials, whole: Whole) -> tuple[float, float, float]:
         a_step, a_token = _pace(small.descents[place] if place < len(small.descents) else None, descent)
         tokens = course.epochs * course.rows * descent.tokens / max(descent.rows, 1)
         steps += a_step * course.steps + a_token * tokens
+        once += max(0.0, descent.seconds[0] - descent.step) if descent.seconds else 0.0
         spread.append(_scatter(descent))
     more = max(0.0, large.after - small.after) / max(large.validation - small.validation, 1)
     after = large.after + more * max(0, whole.validation - large.validation)
@@ -181,7 +187,7 @@ def _growth(trials: Trials, whole: Whole) -> float:
 
 def _pace(small: Descent | None, large: Descent) -> tuple[float, float]:
     """Return the seconds of a step, whatever is in it, and of a token. Two trials with steps of different sizes tell them apart."""
-    took = float(np.mean(large.seconds)) if large.seconds else 0.0
+    took = large.step
     if small is None or not small.seconds or large.tokens < 1.5 * small.tokens:
         return 0.0, took / max(large.tokens, 1)
     a_token = (took - float(np.median(small.seconds))) / (large.tokens - small.tokens)
@@ -193,7 +199,8 @@ def _scatter(descent: Descent) -> float:
     """Return the standard error of the mean step, as a share of it, twice."""
     if len(descent.seconds) < 2:
         return 0.5
-    return float(2 * np.std(descent.seconds, ddof=1) / np.mean(descent.seconds) / math.sqrt(len(descent.seconds)))
+    later = descent.seconds[1:] if len(descent.seconds) > 2 else descent.seconds
+    return float(2 * np.std(later, ddof=1) / np.mean(later) / math.sqrt(len(later)))
 
 
 def _paired(descents: Sequence[Descent], whole: Whole) -> list[tuple[Descent, Course]]:
