@@ -31,8 +31,8 @@ from penjing.pipeline.trial import FOUND, JOB
 from penjing.training.batches import epoch_batches
 from penjing.training.regime import Regime
 
-_SECONDS = 4.0
-"""That the larger trial of a tier takes, about."""
+_STEPS_SECONDS, _WHOLE_SECONDS = 8.0, 4.0
+"""That the larger trial of a tier takes, about: of one that descends step by step, and of one that does not."""
 _PATIENCE_SECONDS = 300.0
 """After which a trial is given up."""
 _LIBRARIES = ("torch", "transformers", "openvino", "onnxruntime", "lightgbm", "numpy", "scipy")
@@ -97,7 +97,7 @@ class Probe:
         self.cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="trying-", dir=self.cache))
         job = {"data": str(self.data.folder.resolve()), "tier": tried.dump(), "seed": self.seed, "steps": steps}
-        write_json(folder / JOB, job | {"seconds": _SECONDS})
+        write_json(folder / JOB, job | {"seconds": _STEPS_SECONDS if steps else _WHOLE_SECONDS})
         try:
             command = [sys.executable, "-m", "penjing.pipeline.trial", str(folder.resolve())]
             done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False)

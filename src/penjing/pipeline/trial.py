@@ -157,6 +157,7 @@ def tried(job: Job, count: int) -> Tried:
         learner = kind.create(job.tier.options, job.data.task.outputs)
         names = processor.names if isinstance(processor, HasNames) else {}
         unlabelled = _encoded(job, processor, "unlabelled", min(count, len(job.rows["unlabelled"])))
+        began = time.perf_counter()
         learner.fit(
             examples,
             validation,
@@ -168,7 +169,8 @@ def tried(job: Job, count: int) -> Tried:
     descents = watch.descents(count, getattr(job.tier.options, "batch_size", None) or 1, float(np.mean(sizes)) if sizes else 1.0)
     after = ended - watch.last if descents else 0.0
     before = ended - started - after - sum(map(sum, (seen.seconds for seen in watch.seen))) - watch.between
-    trial = Trial(count, len(validation), before, after, peak_bytes(), descents)
+    head = max(0.0, before - (began - started) - watch.reading) if job.steps else 0.0
+    trial = Trial(count, len(validation), before, after, peak_bytes(), head, descents)
     return Tried(trial, learner, processor, sizes, used.energy.joules / used.seconds, used.seconds)
 
 

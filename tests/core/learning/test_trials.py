@@ -29,7 +29,7 @@ def trial(rows: int, batch: int, cold: bool = False) -> Trial:
     pace = STEP + TOKEN * TOKENS * in_step
     steps = Descent("fine-tuning", (pace,) * max(2, rows // batch), in_step, in_step * TOKENS)
     peak = BASE + A_ROW * rows + A_TOKEN * TOKENS * in_step
-    return Trial(rows, validation, COLD * cold + LOAD + READING * rows, VALIDATION * validation, peak, (steps,))
+    return Trial(rows, validation, COLD * cold + LOAD + READING * rows, VALIDATION * validation, peak, descents=(steps,))
 
 
 def trials(batch: int = 32, large: int = 64) -> Trials:
@@ -53,12 +53,12 @@ def test_the_law_of_a_descent_is_found_again(rows: int, epochs: int, batch: int)
 def test_a_step_with_more_rows_than_the_trial_had_takes_longer_and_more_memory() -> None:
     estimate = extrapolated(trials(batch=256), whole(batch=256))
     assert estimate.seconds == pytest.approx(seconds(8000, 1000, 3, 256), rel=0.02)
-    assert estimate.memory_bytes == pytest.approx(BASE + A_ROW * 8000 + A_TOKEN * TOKENS * 256, rel=0.02)
+    assert estimate.memory_bytes == pytest.approx(BASE + A_ROW * 8000 + A_TOKEN * TOKENS * 256, rel=0.1)
 
 
 def test_a_piece_bounds_the_memory_of_a_step() -> None:
     estimate = extrapolated(trials(batch=256), whole(batch=256, piece=64 * TOKENS))
-    assert estimate.memory_bytes == pytest.approx(BASE + A_ROW * 8000 + A_TOKEN * TOKENS * 64, rel=0.02)
+    assert estimate.memory_bytes == pytest.approx(BASE + A_ROW * 8000 + A_TOKEN * TOKENS * 64, rel=0.1)
 
 
 def test_the_export_may_be_what_takes_the_most_memory() -> None:
@@ -121,3 +121,9 @@ def test_a_slow_first_step_is_counted_once() -> None:
     even = trials(large=320)
     slow = replace(even, small=even.small, large=warmed(even.large))
     assert extrapolated(slow, whole()).seconds == pytest.approx(extrapolated(even, whole()).seconds + 5.0, abs=0.2)
+
+
+def test_a_head_takes_as_long_with_all_rows_as_with_some() -> None:
+    even = trials(large=320)
+    slow = replace(even, large=replace(even.large, before=even.large.before + 3.0, head=3.0))
+    assert extrapolated(slow, whole()).seconds == pytest.approx(extrapolated(even, whole()).seconds + 3.0, abs=0.2)

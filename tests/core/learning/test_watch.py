@@ -69,3 +69,16 @@ def test_what_never_asks_is_seen_as_no_descent() -> None:
     watch.advance(1)
     watch.tell("linear", point(1))
     assert watch.descents(10, 1, 1.0) == ()
+
+
+def test_what_is_told_of_without_a_step_is_reading() -> None:
+    watch = Watch()
+    watch.start("reading", 10)
+    time.sleep(0.02)
+    watch.finish()
+    assert watch.reading >= 0.02
+    before = watch.reading
+    watch.start("learning", 10)
+    watch.spent()
+    watch.finish()
+    assert watch.reading == before

@@ -5,7 +5,9 @@ as few, and warm with more. What the two warm ones differ by grows with the rows
 
 A learner that descends (a torch loop) is stopped after some steps, and their time goes with steps and tokens:
 
-    seconds = cold(before) + rows x slope(before) + epochs x (steps x a + tokens x b + after) + export + answering the validation rows
+    seconds = cold(before) + rows x slope(before) + head + epochs x (steps x a + tokens x b + after) + export + answering the validation rows
+
+where a head that is learnt before the first step takes about as long with many rows as with some.
 
 One that does not is let run through, and its formula says how the cost grows from the larger trial to all rows: the trials calibrate it.
 """
@@ -21,11 +23,13 @@ import numpy as np
 
 from penjing.core.types import Estimate, NDArray
 
-_MODEL_ERROR = 0.15
+_MODEL_ERROR = 0.25
 """What the arithmetic above leaves out, as a share of the time: other lengths, checkpoints, a machine that warms up."""
 _WHOLE_ERROR = 0.3
 """The same of a learner that is not seen step by step: how many rounds or passes all rows will want."""
-_MEMORY_ERROR = 0.12
+_MEMORY_ERROR = 0.2
+_KEPT = 1.1
+"""Memory at the peak as a multiple of what a trial of some seconds tells: what allocators keep between pieces of many sizes grows for a while."""
 _PARITY_ROWS = 256
 """Rows that the learner and the engine both answer at the hand-over."""
 _TELLING_BYTES = 16 << 20
@@ -62,6 +66,8 @@ class Trial:
     after: float
     """Seconds from the last step to the end: validation, and keeping what is best."""
     peak_bytes: int
+    head: float = 0.0
+    """Of the seconds before, those that hardly go with the rows: a head that is learnt takes as many passes as it takes."""
     descents: tuple[Descent, ...] = ()
 
 
@@ -157,7 +163,8 @@ def extrapolated(trials: Trials, whole: Whole) -> Estimate:
 def _seconds(trials: Trials, whole: Whole) -> tuple[float, float, float]:
     """Return the seconds that are spent whatever learning does, those that go with epochs, and how far off they may be, as a share."""
     small, large = trials.small, trials.large
-    once = trials.cold.before + max(0.0, large.before - small.before) * _growth(trials, whole)
+    reading = max(0.0, large.before - large.head - small.before + small.head)
+    once = trials.cold.before + reading * _growth(trials, whole) + max(0.0, large.head - small.head)
     answers = whole.validation * whole.members + 2 * min(_PARITY_ROWS, whole.validation or whole.rows)
     once += trials.export + trials.answering * answers
     if not large.descents:
@@ -225,7 +232,8 @@ def _memory(trials: Trials, whole: Whole) -> tuple[float, float]:
     grows = min(max(told, 0.3), 3.0) * max(all_ - some, 0)
     if large.descents:
         grows += _larger_steps(trials, whole)
-    return max(large.peak_bytes + grows, trials.export_bytes), _MEMORY_ERROR * large.peak_bytes + 0.3 * grows
+    kept = _KEPT if whole.rows > large.rows else 1.0
+    return max(kept * large.peak_bytes + grows, trials.export_bytes), _MEMORY_ERROR * large.peak_bytes + 0.3 * grows
 
 
 def _larger_steps(trials: Trials, whole: Whole) -> float:

@@ -39,16 +39,20 @@ class Watch(Allowance, Silent):
     seen: list[_Seen] = field(default_factory=list)
     between: float = 0.0
     """Seconds from steps to what was told after them: validation."""
+    reading: float = 0.0
+    """Seconds of what was begun, told of as it went on, and ended without a step."""
     last: float = field(default_factory=time.perf_counter)
     """When something was last heard."""
     ended: bool = True
     """Whether the next step is the first of a descent."""
+    _began: float = 0.0
+    _stepped: bool = False
 
     def spent(self) -> str | None:
         took = time.perf_counter() - self.last
         if self.ended:
             self.seen.append(_Seen())
-        self.ended, now = False, self.seen[-1]
+        self.ended, self._stepped, now = False, True, self.seen[-1]
         now.seconds.append(took)
         whole = now.epochs >= 1 and len(now.seconds) >= _STEPS
         self.ended = whole or (sum(now.seconds) > self.until and len(now.seconds) > 1)
@@ -67,8 +71,12 @@ class Watch(Allowance, Silent):
             self.last = time.perf_counter()
 
     def start(self, what: str, total: float) -> None:
-        self.ended = True
-        self.last = time.perf_counter()
+        self.ended, self._stepped = True, False
+        self.last = self._began = time.perf_counter()
+
+    def finish(self) -> None:
+        if not self._stepped:
+            self.reading += time.perf_counter() - self._began
 
     def descents(self, rows: int, batch: int, tokens_a_row: float) -> tuple[Descent, ...]:
         """Return what was seen; rows: that it learnt from, batch: of them in a step."""
