@@ -26,6 +26,7 @@ GIGA = 10**9
 
 
 class Options(Regime):
+    piece: int = 8192
     tune: Literal["full", "partial", "frozen"] = "full"
 
 
