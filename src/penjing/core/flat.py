@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pydantic
 from pydantic_core import core_schema
@@ -13,13 +13,30 @@ from penjing.core.errors import ConfigError
 
 
 class Flat:
-    """A value of a config section. A class below says how it is parsed and dumped, and what may be written."""
+    """A value of a config section. A class below says what it means and how it is dumped, and what may be written."""
 
     __slots__ = ()
+    key: ClassVar[str]
+    """The key beside the options that names what they are of."""
+    what: ClassVar[str]
+    """What it is, for messages: "A tier is a learner's name"."""
+    nameless: ClassVar[bool] = False
+    """Whether the name may be missing."""
 
     @classmethod
-    def parse(cls, value: Any) -> Any:
-        """Return what `value` means. Raises ConfigError, nearest key offered."""
+    def parse(cls, value: Any) -> Self:
+        """Return what `value`, a name or a mapping of a name and options, means. Raises ConfigError, nearest key offered."""
+        if isinstance(value, cls):
+            return value
+        told = {cls.key: value} if isinstance(value, str) else value
+        named = isinstance(told, dict) and isinstance(told.get(cls.key, "" if cls.nameless else None), str)
+        if not named:
+            raise ConfigError(f"{cls.what} or a mapping with the key {cls.key!r}, not {value!r}.")
+        return cls.of(told.get(cls.key), {key: one for key, one in told.items() if key != cls.key})
+
+    @classmethod
+    def of(cls, name: Any, rest: dict[str, Any]) -> Self:
+        """Return what is called `name` and has the options `rest`. Raises ConfigError, nearest key offered."""
         raise NotImplementedError
 
     def dump(self) -> Any:

@@ -17,23 +17,16 @@ class TaskConfig(Flat):
     """
 
     __slots__ = ("name", "options")
+    key, what, nameless = "name", "A task is a name", True
 
     def __init__(self, name: str | None, options: dict[str, Any]) -> None:
         self.name, self.options = name, options
 
     @classmethod
-    def parse(cls, value: Any) -> TaskConfig:
-        """Raises ConfigError, nearest name or key offered."""
-        if isinstance(value, TaskConfig):
-            return value
-        if isinstance(value, str):
-            value = {"name": value}
-        if not isinstance(value, dict):
-            raise ConfigError(f"A task is a name, or a mapping with the key 'name', not {value!r}.")
-        rest = {k: v for k, v in value.items() if k != "name"}
-        config = cls(value.get("name"), rest)
-        if config.name is not None:
-            config.fields(config.name)
+    def of(cls, name: str | None, rest: dict[str, Any]) -> TaskConfig:
+        config = cls(name, rest)
+        if name is not None:
+            config.fields(name)
         return config
 
     def fields(self, name: str) -> dict[str, Any]:

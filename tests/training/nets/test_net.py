@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from kills import Killed, Killer
 from penjing.core.errors import PlanError, RunFailed
 from penjing.core.examples import Examples
 from penjing.core.protocols import Fitting, Silent
@@ -40,22 +41,6 @@ class Small(Net):
     def scale_output(self, factor: float) -> None:
         self.head.weight.mul_(factor)
         self.head.bias.mul_(factor)
-
-
-class Killed(Exception):
-    pass
-
-
-class Killer(Silent):
-    """Ends a run after so many calls of `advance`."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, done: float, note: str = "") -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
 
 
 def examples(count: int, seed: int, link: Link = "softmax", noise: float = 0.0) -> Examples:
@@ -170,7 +155,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(tmp_path: Path, monkeyp
     whole = weights(learnt(tmp_path / "whole"))
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step
     with pytest.raises(Killed):
-        learnt(tmp_path / "stopped", progress=Killer(after))
+        learnt(tmp_path / "stopped", progress=Killer.after(after))
     assert weights(learnt(tmp_path / "stopped")) == whole
     files = [path for path in (tmp_path / "stopped").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".safetensors"}

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 import transformers
 
+import tiny
 from penjing.core.types import Ragged
 from penjing.training.texts import packed
 from penjing.training.texts.packed import Packed, Padded, packs, pooled, reader
-
-SIZES = {
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-PACKED = {
-    "bert": lambda: transformers.BertModel(transformers.BertConfig(**SIZES)),
-    "roberta": lambda: transformers.RobertaModel(transformers.RobertaConfig(**SIZES)),
-    "electra": lambda: transformers.ElectraModel(transformers.ElectraConfig(**SIZES, embedding_size=16)),
-}
-
-
-def made(name: str) -> Any:
-    torch.manual_seed(0)
-    return PACKED[name]().eval()
 
 
 def texts(*lengths: int) -> Ragged:
@@ -38,9 +18,9 @@ def texts(*lengths: int) -> Ragged:
     return Ragged.of([random.integers(5, 50, length) for length in lengths], np.int32)
 
 
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", tiny.FAMILIES)
 def test_states_and_gradients_are_those_of_the_body(name: str) -> None:
-    body, ids = made(name), texts(3, 17, 30, 16, 3, 1)
+    body, ids = tiny.body(name).eval(), texts(3, 17, 30, 16, 3, 1)
     found = {}
     for way in (Packed(body, "f32"), Padded(body, "f32")):
         body.zero_grad()
@@ -58,7 +38,7 @@ def test_states_and_gradients_are_those_of_the_body(name: str) -> None:
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_a_text_is_read_alike_whatever_lies_beside_it(precision: str) -> None:
-    way, ids = Packed(made("bert"), precision), texts(9, 30, 4, 4, 29)
+    way, ids = Packed(tiny.body().eval(), precision), texts(9, 30, 4, 4, 29)
     with torch.no_grad():
         together = pooled(way(ids), ids.lengths)
         alone = torch.cat([pooled(way(ids.take(np.array([i]))), ids.lengths[[i]]) for i in range(5)])
@@ -66,7 +46,7 @@ def test_a_text_is_read_alike_whatever_lies_beside_it(precision: str) -> None:
 
 
 def test_bf16_is_near_and_learns_in_float32() -> None:
-    body, ids = made("bert"), texts(20, 30, 7)
+    body, ids = tiny.body().eval(), texts(20, 30, 7)
     with torch.no_grad():
         exact, rough = pooled(Packed(body, "f32")(ids), ids.lengths), pooled(Packed(body, "bf16")(ids), ids.lengths)
     assert 0 < float((exact - rough).abs().max()) < 0.03
@@ -75,7 +55,7 @@ def test_bf16_is_near_and_learns_in_float32() -> None:
 
 
 def test_causal_attention_sees_nothing_behind_a_token() -> None:
-    way, ids = Packed(made("bert"), "f32", causal=True), texts(12, 5)
+    way, ids = Packed(tiny.body().eval(), "f32", causal=True), texts(12, 5)
     changed = Ragged(ids.values.copy(), ids.offsets)
     changed.values[8] = 49 - changed.values[8] % 5
     with torch.no_grad():
@@ -87,7 +67,7 @@ def test_causal_attention_sees_nothing_behind_a_token() -> None:
 def test_checkpointing_gives_the_same_gradients_and_keeps_less() -> None:
     gradients, kept = [], []
     for checkpointing in (False, True):
-        body, ids = made("bert"), texts(30, 30, 8)
+        body, ids = tiny.body().eval(), texts(30, 30, 8)
         torch.manual_seed(3)
         held: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda tensor, held=held: (held.append(tensor.nbytes), tensor)[1], lambda tensor: tensor):
@@ -100,7 +80,7 @@ def test_checkpointing_gives_the_same_gradients_and_keeps_less() -> None:
 
 
 def test_dropout_leaves_out_the_share_that_is_asked_for_and_nothing_when_answering() -> None:
-    body, ids = made("bert"), texts(30, 30)
+    body, ids = tiny.body().eval(), texts(30, 30)
     way = Packed(body, "f32", dropout=0.25)
     left = way._left(torch.Size([1000, 100]), np.random.default_rng(0))
     assert float((left == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
@@ -129,14 +109,14 @@ def test_other_families_are_read_in_rectangles() -> None:
 
 
 def test_a_body_that_computes_something_else_is_not_packed() -> None:
-    body = made("bert")
+    body = tiny.body().eval()
     body.encoder.layer[0].intermediate.register_forward_hook(lambda module, given, found: found * 2)
     assert not packs(body)
 
 
 def test_nothing_stays_behind_on_the_processor_when_the_body_is_on_another_device() -> None:
     """Tensors of the device "meta" hold nothing, and refuse to be put together with any that are on the processor."""
-    body, ids = made("bert").to("meta"), texts(20, 30, 7, 1)
+    body, ids = tiny.body().eval().to("meta"), texts(20, 30, 7, 1)
     for way in (Packed(body, "bf16", causal=True, dropout=0.1, checkpointing=True), Packed(body, "f32")):
         found_BH = pooled(way(ids), ids.lengths)
         assert found_BH.device.type == "meta"
@@ -148,7 +128,7 @@ def test_rows_that_fill_up_to_a_usual_size_change_nothing(monkeypatch: pytest.Mo
     found = []
     for apart in (16, 1):
         monkeypatch.setattr(packed, "_APART", apart)
-        body, ids = made("bert"), texts(9, 30, 4, 12)
+        body, ids = tiny.body().eval(), texts(9, 30, 4, 12)
         states_NH = Packed(body, "bf16")(ids)
         pooled(states_NH, ids.lengths).square().sum().backward()
         found.append((states_NH.detach(), [p.grad for p in body.parameters() if p.grad is not None]))

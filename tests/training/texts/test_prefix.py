@@ -7,27 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import transformers
 
+import tiny
 from penjing.core.types import Ragged
 from penjing.core.workers import Alone
 from penjing.training.texts import prefix as module
 from penjing.training.texts.packed import Packed
 from penjing.training.texts.prefix import Afresh, Kept, Some, prefix
 
-SIZES = {
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-
 
 def way(precision: str = "f32") -> Packed:
-    torch.manual_seed(0)
-    return Packed(transformers.BertModel(transformers.BertConfig(**SIZES)).eval(), precision)
+    return Packed(tiny.body(layers=3).eval(), precision)
 
 
 def texts(count: int = 1300) -> Ragged:

@@ -58,7 +58,7 @@ def learn(tmp_path: Path) -> Learn:
         fitting = Fitting(seed, heard, place / "checkpoints", place / "cache", tell=lambda name, point: told.append((name, point)))
         fitting = fitting if allowance is None else replace(fitting, allowance=allowance)
         read = reading(body, "f32", causal=given.objective == "causal")
-        pretrain(body, parts or [texts()], given, "f32", fitting, "the body", LANGUAGE, read)
+        pretrain(body, parts or [texts()], given, "f32", fitting, "the body", LANGUAGE, 2048, read)
         body.heard, body.told = heard.sentences, told
         return body
 

@@ -7,27 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 
+import tiny
 from penjing.core.examples import Examples
 from penjing.core.types import Ragged, Spec
 from penjing.training.texts.encoder import Encoder
 from penjing.training.texts.packed import reader
 from penjing.training.texts.trainee import Learnt, Texts
 
-SIZES = {
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-
 
 def encoder() -> Encoder:
-    torch.manual_seed(0)
-    return Encoder(transformers.BertModel(transformers.BertConfig(**SIZES)), {"logits": Spec(3, "softmax")})
+    return Encoder(tiny.body(), {"logits": Spec(3, "softmax")})
 
 
 def examples(count: int = 12, weight: Any = None) -> Examples:

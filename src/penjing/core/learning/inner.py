@@ -30,22 +30,16 @@ class Inner(Flat):
     """A learner's name and its options, written flat in one mapping, as a tier is; it has neither a name of its own nor a teacher."""
 
     __slots__ = ("learner", "options")
+    key, what = "learner", "A learner inside a tier is a learner's name"
 
     def __init__(self, learner: str, options: Any) -> None:
         self.learner, self.options = learner, options
 
     @classmethod
-    def parse(cls, value: Any) -> Inner:
-        """Raises ConfigError, nearest key offered."""
-        if isinstance(value, Inner):
-            return value
-        told = {"learner": value} if isinstance(value, str) else value
-        if not isinstance(told, dict) or not isinstance(told.get("learner"), str):
-            raise ConfigError(f"A learner inside a tier is a learner's name or a mapping with the key 'learner', not {value!r}.")
-        if strange := [key for key in ("name", "teacher") if key in told]:
-            raise ConfigError(f"The learner {told['learner']!r} inside a tier has a {strange[0]!r}, which belongs to the tier. Move it there.")
-        rest = {key: one for key, one in told.items() if key != "learner"}
-        return cls(told["learner"], check(plugins.options("learners", told["learner"]), rest, f"learner {told['learner']!r}"))
+    def of(cls, name: str, rest: dict[str, Any]) -> Inner:
+        if strange := [key for key in ("name", "teacher") if key in rest]:
+            raise ConfigError(f"The learner {name!r} inside a tier has a {strange[0]!r}, which belongs to the tier. Move it there.")
+        return cls(name, check(plugins.options("learners", name), rest, f"learner {name!r}"))
 
     def dump(self) -> dict[str, Any]:
         return {"learner": self.learner, **self.options.model_dump(mode="json")}

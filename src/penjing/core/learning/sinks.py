@@ -16,7 +16,6 @@ from pydantic import Field
 from penjing.core import plugins
 from penjing.core.config import Section, check
 from penjing.core.curve import Pace, Point, Recorder, Tell, figures
-from penjing.core.errors import ConfigError
 from penjing.core.flat import Flat, choice
 from penjing.core.protocols import Progress
 
@@ -41,21 +40,14 @@ class SinkConfig(Flat):
     """One sink and its options, written flat in one mapping. In YAML: `tensorboard`, or `{sink: mlflow, tracking: "http://10.0.0.5:5000"}`."""
 
     __slots__ = ("options", "sink")
+    key, what = "sink", "A sink is a name"
 
     def __init__(self, sink: str, options: Section) -> None:
         self.sink, self.options = sink, options
 
     @classmethod
-    def parse(cls, value: Any) -> SinkConfig:
-        """Raises ConfigError, nearest key offered."""
-        if isinstance(value, SinkConfig):
-            return value
-        if isinstance(value, str):
-            value = {"sink": value}
-        if not isinstance(value, dict) or "sink" not in value:
-            raise ConfigError(f"A sink is a name or a mapping with the key 'sink', not {value!r}.")
-        rest = {key: one for key, one in value.items() if key != "sink"}
-        return cls(value["sink"], check(plugins.options("sinks", value["sink"]), rest, f"sink {value['sink']!r}"))
+    def of(cls, name: str, rest: dict[str, Any]) -> SinkConfig:
+        return cls(name, check(plugins.options("sinks", name), rest, f"sink {name!r}"))
 
     def dump(self) -> dict[str, Any]:
         return {"sink": self.sink, **self.options.model_dump(mode="json")}

@@ -6,7 +6,6 @@ from typing import Any
 
 from penjing.core import plugins
 from penjing.core.config import Section, check
-from penjing.core.errors import ConfigError
 from penjing.core.flat import Flat, choice
 from penjing.core.learning.inner import processor_of
 
@@ -24,23 +23,16 @@ class TierConfig(Flat):
     """
 
     __slots__ = ("learner", "name", "options", "teacher")
+    key, what = "learner", "A tier is a learner's name"
 
     def __init__(self, learner: str, name: str, options: Section, teacher: str | None = None) -> None:
         self.learner, self.name, self.options, self.teacher = learner, name, options, teacher
 
     @classmethod
-    def parse(cls, value: Any) -> TierConfig:
-        """Raises ConfigError, nearest key offered."""
-        if isinstance(value, TierConfig):
-            return value
-        if isinstance(value, str):
-            value = {"learner": value}
-        if not isinstance(value, dict) or "learner" not in value:
-            raise ConfigError(f"A tier is a learner's name or a mapping with the key 'learner', not {value!r}.")
-        rest = {k: v for k, v in value.items() if k not in ("learner", "name", "teacher")}
-        options = check(plugins.options("learners", value["learner"]), rest, f"tier {value.get('name', value['learner'])!r}")
-        teacher = value.get("teacher")
-        return cls(value["learner"], value.get("name") or _name(value["learner"], rest, teacher), options, teacher)
+    def of(cls, name: str, rest: dict[str, Any]) -> TierConfig:
+        own, teacher = rest.pop("name", None), rest.pop("teacher", None)
+        options = check(plugins.options("learners", name), rest, f"tier {own or name!r}")
+        return cls(name, own or _name(name, rest, teacher), options, teacher)
 
     @property
     def processor(self) -> str:

@@ -50,9 +50,14 @@ class Descent:
     """In a step, on average; the rows, of what has no tokens."""
 
     @property
+    def warm(self) -> tuple[float, ...]:
+        """Seconds of the steps without the first, in which kernels are compiled and buffers are made, where there are two others."""
+        return self.seconds[1:] if len(self.seconds) > 2 else self.seconds
+
+    @property
     def step(self) -> float:
-        """Seconds of a step, on average; the first, in which kernels are compiled and buffers are made, aside where there are others."""
-        return float(np.mean(self.seconds[1:] if len(self.seconds) > 2 else self.seconds or (0.0,)))
+        """Seconds of a step, on average."""
+        return float(np.mean(self.warm or (0.0,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +211,7 @@ def _scatter(descent: Descent) -> float:
     """Return the standard error of the mean step, as a share of it, twice."""
     if len(descent.seconds) < 2:
         return 0.5
-    later = descent.seconds[1:] if len(descent.seconds) > 2 else descent.seconds
-    return float(2 * np.std(later, ddof=1) / np.mean(later) / math.sqrt(len(later)))
+    return float(2 * np.std(descent.warm, ddof=1) / descent.step / math.sqrt(len(descent.warm)))
 
 
 def _paired(descents: Sequence[Descent], whole: Whole) -> list[tuple[Descent, Course]]:

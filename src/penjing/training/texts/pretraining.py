@@ -49,8 +49,8 @@ def pretrain(
     fitting: Fitting,
     fingerprint: str,
     language: Language,
+    piece: int,
     read: Callable[[Ragged], Any] | None = None,
-    piece: int = 2048,
 ) -> None:
     """Let `body` learn, in place, to guess tokens of `texts`; does nothing with objective: none.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kills import Killed, Killer
 from penjing.core import plugins
 from penjing.core.allowance import Allowance
 from penjing.core.errors import PlanError, RunFailed
@@ -195,22 +196,6 @@ def test_the_same_seed_gives_the_same_answers(ensemble: Learnt, made: Made) -> N
     assert not np.array_equal(one, another)
 
 
-class Killed(BaseException):
-    pass
-
-
-class Until(Silent):
-    """Kills learning when so many members are learnt, as a signal would."""
-
-    def __init__(self, members: int) -> None:
-        self.left = members
-
-    def advance(self, done: float, note: str = "") -> None:
-        self.left -= 1
-        if not self.left:
-            raise Killed
-
-
 @pytest.mark.parametrize("how", WAYS)
 def test_a_killed_ensemble_learns_no_finished_member_again(
     ensemble: Learnt, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -221,7 +206,7 @@ def test_a_killed_ensemble_learns_no_finished_member_again(
         kind = plugins.load("learners", name)
         monkeypatch.setattr(kind, "fit", lambda self, *given, fit=kind.fit: (fits.append(self.tier), fit(self, *given))[1])
     with pytest.raises(Killed):
-        ensemble(*WAYS[how], how=how, members=3, folds=2, folder=tmp_path / "killed", progress=Until(2))
+        ensemble(*WAYS[how], how=how, members=3, folds=2, folder=tmp_path / "killed", progress=Killer.after(1))
     assert len(fits) == 2
     resumed = logits(ensemble(*WAYS[how], how=how, members=3, folds=2, folder=tmp_path / "killed"), made(40))
     assert len(fits) == (6 if how == "stacking" else 3)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from kills import Killed, Killer
 from penjing.core import plugins
 from penjing.core.allowance import Allowance
 from penjing.core.errors import PlanError, RunFailed
@@ -82,21 +82,6 @@ def test_it_saves_exports_and_answers_as_what_it_found(search: Learnt, made: Cal
     assert found.exits == {}
 
 
-class Killed(BaseException):
-    pass
-
-
-@dataclass
-class Until(Silent):
-    """Kills the search when so many trials are done, as a signal would."""
-
-    trials: int
-
-    def advance(self, done: float, note: str = "") -> None:
-        if done == 1 and note.startswith(f"trial {self.trials}"):
-            raise Killed
-
-
 def test_a_killed_search_goes_on_and_does_no_trial_twice(made: Callable[..., Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = Search.Options(of={"learner": "boosted-trees", "trees": 20}, space=SPACE, trials=6)
     fits = []
@@ -113,8 +98,9 @@ def test_a_killed_search_goes_on_and_does_no_trial_twice(made: Callable[..., Exa
     undisturbed = go(tmp_path / "undisturbed", Silent())
     for killed_after in (2, 4):
         fits.clear()
+        last = f"trial {killed_after}"
         with pytest.raises(Killed):
-            go(tmp_path / "killed", Until(killed_after))
+            go(tmp_path / "killed", Killer(lambda _, done, note, last=last: done == 1 and note.startswith(last)))
     resumed = go(tmp_path / "killed", Silent())
     assert len(fits) == 4, "two before the second kill and two after it"
     assert resumed.tried == undisturbed.tried

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kills import Killed, Killer
 from penjing.core import plugins
 from penjing.core.errors import PlanError
 from penjing.core.examples import Examples
@@ -27,25 +28,6 @@ EXITS = [1, 3]
 TOLERANCE = 1e-4
 """Float32 sums in another order differ in the sixth digit; logits here are below ten."""
 NewRun = Callable[..., Any]
-
-
-class Killed(Exception):
-    pass
-
-
-class Killer(Silent):
-    """Ends a run when the named step has gone so far."""
-
-    def __init__(self, step: str, after: int) -> None:
-        self.step, self.left, self.here = step, after, False
-
-    def start(self, what: str, total: float) -> None:
-        self.here = what == self.step
-
-    def advance(self, done: float, note: str = "") -> None:
-        self.left -= self.here
-        if self.left < 0:
-            raise Killed
 
 
 def logits(engine: Any, batch: Batch) -> NDArray:
@@ -122,7 +104,7 @@ def test_states_at_all_depths_are_kept_with_the_same_bits_as_the_features_alone(
                                                      ("full", "reading for the early exits", 1), ("full", "fine-tuning", 5)])  # fmt: skip
 def test_a_run_stopped_anywhere_ends_with_the_same_bytes(deep: Any, new_run: NewRun, tmp_path: Path, tune: str, step: str, after: int) -> None:
     whole = saved_files(deep(new_run(), tune=tune, epochs=1, exits=EXITS), tmp_path / "whole")
-    stopped = new_run(progress=Killer(step, after))
+    stopped = new_run(progress=Killer.after(after, step))
     with pytest.raises(Killed):
         deep(stopped, tune=tune, epochs=1, exits=EXITS)
     stopped.progress = Silent()

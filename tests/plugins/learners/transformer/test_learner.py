@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import kills
+from kills import Killed, Killer
 from penjing.core.errors import RunFailed
 from penjing.core.examples import Examples
 from penjing.core.protocols import Silent
@@ -40,22 +42,6 @@ def logits(learner: Transformer, fit: Fit) -> NDArray:
     found = learner.run(fit.examples(30, 3).inputs)["logits"]
     assert isinstance(found, np.ndarray)
     return found
-
-
-class Killed(Exception):
-    pass
-
-
-class Killer(Silent):
-    """Ends a run after so many calls of `advance`."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, done: float, note: str = "") -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
 
 
 @pytest.mark.parametrize("tune", ["frozen", "full"])
@@ -132,7 +118,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(
 ) -> None:
     whole = weights(fit(new_run(), tune="full"), tmp_path / "whole")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step
-    stopped = new_run(progress=Killer(after))
+    stopped = new_run(progress=Killer.after(after))
     with pytest.raises(Killed):
         fit(stopped, tune="full")
     stopped.progress = Silent()
@@ -141,7 +127,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(
 
 def test_a_run_stopped_between_checkpoints_ends_with_the_same_bytes(fit: Fit, new_run: NewRun, tmp_path: Path) -> None:
     whole = weights(fit(new_run(), tune="full"), tmp_path / "whole")
-    stopped = new_run(progress=Killer(14))
+    stopped = new_run(progress=Killer.after(14))
     with pytest.raises(Killed):
         fit(stopped, tune="full")
     stopped.progress = Silent()
@@ -152,20 +138,16 @@ def test_a_killed_process_ends_with_the_same_bytes(fit: Fit, new_run: NewRun, tm
     run = new_run()
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(kills.__file__).parent)]!r}
 from pathlib import Path
-from conftest import Fit, Run, Silent
+from conftest import Fit, Run
+from kills import Killer
 from penjing.training import loop
 from penjing.training.texts import features
 from penjing.training.texts import trainee as texts
-class Killer(Silent):
-    steps = 0
-    def advance(self, done, note=""):
-        self.steps += bool(note)
-        if self.steps == 13:
-            os.kill(os.getpid(), signal.SIGKILL)
+killer = Killer.after(13, end=lambda: os.kill(os.getpid(), signal.SIGKILL))
 loop.CHECKPOINT_SECONDS = -1.0
-Fit(Path({str(fit.model)!r}))(Run(Path({str(run.folder)!r}), progress=Killer()), tune="full")
+Fit(Path({str(fit.model)!r}))(Run(Path({str(run.folder)!r}), progress=killer), tune="full")
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert ended.returncode == -signal.SIGKILL, ended.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from kills import Killed, Killer
 from penjing.core.errors import ConfigError, PlanError
 from penjing.core.learning.tiers import TierConfig
 from penjing.core.protocols import Silent
@@ -64,22 +65,11 @@ def logits_of(learner: Any, examples: Any) -> Any:
 def test_each_that_is_stopped_ends_with_the_same_bytes(
     deep: Fit, new_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: str, after: int
 ) -> None:
-    class Stopped(Exception):
-        pass
-
-    class Stopper(Silent):
-        done = 0
-
-        def advance(self, done: float, note: str = "") -> None:
-            self.done += bool(note)
-            if self.done == after:
-                raise Stopped
-
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     options = {"tune": tune, "epochs": 2, **({"layers": 2} if tune == "partial" else {})}
     whole = body(deep(new_run(), **options), tmp_path / "whole")
-    stopped = new_run(progress=Stopper())
-    with pytest.raises(Stopped):
+    stopped = new_run(progress=Killer.after(after))
+    with pytest.raises(Killed):
         deep(stopped, **options)
     stopped.progress = Silent()
     again = body(deep(stopped, **options), tmp_path / "again")

@@ -56,7 +56,7 @@ def _learn(
     causal = options.pretrain.objective == "causal"
     texts = [examples] if fitting.unlabelled is None else [examples, fitting.unlabelled]
     read = reading(body, precision, causal, 0.0, options.checkpointing)
-    pretrain(body, texts, options.pretrain, precision, fitting, began, language, read, options.piece)
+    pretrain(body, texts, options.pretrain, precision, fitting, began, language, options.piece, read)
     train_NH, validation_MH = Texts(encoder, reading(body, precision), examples, validation).features()
     first = give_head(encoder, train_NH, examples, validation_MH, validation)
     way = reading(body, precision, False, options.dropout, options.checkpointing)

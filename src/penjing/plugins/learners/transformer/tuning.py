@@ -72,7 +72,7 @@ class _Tuning:
         mask = next((special[name] for name in models.MASKS if name in special), None)
         language = Language(int(config.vocab_size), mask, tuple(sorted(special.values())))
         texts = [self.examples, *([] if fitting.unlabelled is None else [fitting.unlabelled])]
-        pretrain(self.encoder.body, texts, self.options.pretrain, self.precision, fitting, self.model, language, piece=self.options.piece)
+        pretrain(self.encoder.body, texts, self.options.pretrain, self.precision, fitting, self.model, language, self.options.piece)
         self.model = of_weights(self.encoder.body)
 
     def tune(self) -> None:
