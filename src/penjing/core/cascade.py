@@ -21,10 +21,11 @@ import numpy as np
 from penjing.core.blend import Blend
 from penjing.core.errors import BadRequest, RunFailed, nearest
 from penjing.core.files import read_json, write_json
+from penjing.core.flow import Flow
 from penjing.core.protocols import Task
 from penjing.core.reasons import add_reasons
 from penjing.core.tier import Tier, packed, whole_of
-from penjing.core.types import Batch, NDArray, Prediction, Row, Spec, take
+from penjing.core.types import Batch, NDArray, Prediction, Row, Spec
 
 NAME = "cascade"
 FORMAT = 1
@@ -83,12 +84,31 @@ class Cascade:
         """Return one prediction a row, each with the names of the tiers whose blend made it."""
         if not rows:
             return []
-        outputs, step_B = self._answered(rows)
+        return self.told(rows, *self._answered(rows))
+
+    def told(self, rows: Sequence[Row], outputs: Batch, step_B: NDArray) -> list[Prediction]:
+        """Return what `outputs`, each from the step of this number, tell whoever asked."""
         predictions = self.task.decode(outputs, rows)
         add_reasons(self.task, self.outputs, rows, outputs, predictions)
         for prediction, step in zip(predictions, step_B.tolist(), strict=True):
             prediction["tier"] = self.steps[step].blend.name
         return predictions
+
+    def lengths(self, flow: Flow) -> NDArray:
+        """Return (B,) int64: the longest sequence of each row that the step it has come to goes through. The rows are encoded for that, once."""
+        lengths_B = np.ones(len(flow.rows), np.int64)
+        for tier in self._new(flow):
+            lengths_B = np.maximum(lengths_B, flow.lengths(tier.processor))
+        return lengths_B
+
+    def advance(self, flow: Flow) -> tuple[Batch, NDArray]:
+        """Run the step that `flow` has come to: return its outputs, and (B,) bool, which rows it is sure of."""
+        name, _ = output_of(self.task)
+        for tier in self._new(flow):
+            flow.ask(tier, name)
+        step = self.steps[flow.step]
+        logits_BW = step.blend.apply(flow.said)
+        return {name: logits_BW}, step.sure(self.task, {name: logits_BW}, logits_BW)
 
     def warm(self) -> None:
         for tier in self.tiers.values():
@@ -124,18 +144,18 @@ class Cascade:
         """Return the outputs of all rows and the (B,) step that gave each."""
         name, spec = output_of(self.task)
         out_BW, step_B = np.empty((len(rows), spec.width), np.float32), np.empty(len(rows), np.int64)
-        waiting = _Waiting(rows, np.arange(len(rows)))
-        for i, step in enumerate(self.steps):
-            for tier in step.tiers:
-                if tier not in waiting.said:
-                    waiting.ask(self.tiers[tier], name)
-            logits_BW = step.blend.apply(waiting.said)
-            sure_B = step.sure(self.task, {name: logits_BW}, logits_BW)
-            out_BW[waiting.places[sure_B]], step_B[waiting.places[sure_B]] = logits_BW[sure_B], i
+        flow, places = Flow(rows), np.arange(len(rows))
+        while len(places):
+            outputs, sure_B = self.advance(flow)
+            out_BW[places[sure_B]], step_B[places[sure_B]] = np.asarray(outputs[name])[sure_B], flow.step
             if sure_B.all():
                 break
-            waiting = waiting.kept(np.flatnonzero(~sure_B))
+            flow, places = flow.taken(np.flatnonzero(~sure_B), flow.step + 1), places[~sure_B]
         return {name: out_BW}, step_B
+
+    def _new(self, flow: Flow) -> list[Tier]:
+        """Return the tiers that the step of `flow` asks and that have not run."""
+        return [self.tiers[name] for name in self.steps[flow.step].tiers if name not in flow.said]
 
 
 @dataclass(frozen=True)
@@ -181,40 +201,6 @@ class Predictors:
             if whole in map(whole_of, described["tiers"]):
                 tiers |= {member.name: member for member in Tier.open(folder).members() if member.name in described["tiers"]}
         return Cascade.read(described, tiers)
-
-
-class _Waiting:
-    """Rows that have no answer yet, and what is known of them."""
-
-    def __init__(self, rows: Sequence[Row], places: NDArray) -> None:
-        self.rows, self.places = rows, places
-        self.said: dict[str, NDArray] = {}
-        """(B, W) logits of each tier that has run."""
-        self.encoded: list[tuple[Any, Batch]] = []
-        """Each processor with what it made of the rows."""
-        self.states: dict[str, Batch] = {}
-        """What a tier's early exits have computed, to be gone on with."""
-
-    def ask(self, tier: Tier, output: str) -> None:
-        whole = tier.whole or tier.name
-        outputs = tier.engine.run({**self._batch(tier), **self.states.get(whole, {})})
-        self.said[tier.name] = np.asarray(outputs[output])
-        self.states[whole] = {name: array for name, array in outputs.items() if name not in tier.task.outputs}
-
-    def _batch(self, tier: Tier) -> Batch:
-        for processor, batch in self.encoded:
-            if processor == tier.processor:
-                return batch
-        self.encoded.append((tier.processor, tier.processor.encode(self.rows)))
-        return self.encoded[-1][1]
-
-    def kept(self, which: NDArray) -> _Waiting:
-        """Return what is left with the rows at `which`."""
-        left = _Waiting([self.rows[i] for i in which], self.places[which])
-        left.said = {name: logits[which] for name, logits in self.said.items()}
-        left.encoded = [(processor, take(batch, which)) for processor, batch in self.encoded]
-        left.states = {whole: take(state, which) for whole, state in self.states.items() if state}
-        return left
 
 
 def output_of(task: Task) -> tuple[str, Spec]:

@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from penjing.core.errors import DataError, RunFailed
 from penjing.core.types import Prediction, Row
-from penjing.stages.serve.batcher import Batcher, Busy, Line, Request, TooManyRows
+from penjing.stages.serve.batcher import Batcher, Busy, Limits, TooManyRows
+from penjing.stages.serve.line import Line, Request, Work
+from penjing.stages.serve.router import Whole
 
 
 def rows(*numbers: int) -> list[Row]:
@@ -37,12 +41,18 @@ class Doubler:
         return [{"double": 2 * number} for number in numbers]
 
 
-def batcher(model: Doubler, max_rows: int = 8, queue_rows: int = 100) -> Batcher:
-    return Batcher(model, max_rows, max_wait_ms=0, queue_rows=queue_rows)
+def batcher(model: Any, max_rows: int = 8, queue_rows: int = 100, **more: Any) -> Batcher:
+    return Batcher(Whole(SimpleNamespace(predict=model)), Limits(max_rows, max_wait_ms=0, queue_rows=queue_rows), **more)  # type: ignore[arg-type]
 
 
 def doubles(future: Future[list[Prediction]]) -> list[int]:
     return [prediction["double"] for prediction in future.result(10)]
+
+
+def settle(queue: Batcher) -> None:
+    """Wait until all that was submitted is ready to be computed."""
+    while not queue.settled:
+        time.sleep(0.001)
 
 
 def hold(model: Doubler, queue: Batcher) -> Future[list[Prediction]]:
@@ -69,6 +79,7 @@ def test_what_comes_in_while_a_batch_is_computed_goes_together() -> None:
     queue = batcher(model)
     hold(model, queue)
     later = [queue.submit(rows(n)) for n in (1, 2, 3)]
+    settle(queue)
     model.go.set()
     assert [doubles(f) for f in later] == [[2], [4], [6]]
     assert model.batches == [[0], [1, 2, 3]]
@@ -112,14 +123,14 @@ def test_a_panic_of_a_native_library_fails_one_request_and_not_the_server() -> N
             raise Panic("index out of bounds")
         return [{"double": 0} for _ in batch]
 
-    queue = Batcher(model, 8, 0, 100)
+    queue = batcher(model)
     with pytest.raises(RunFailed, match="index out of bounds"):
         queue.submit(rows(13)).result(10)
     assert doubles(queue.submit(rows(1))) == [0]
 
 
 def test_a_model_that_answers_too_few_rows_is_found_out() -> None:
-    queue = Batcher(lambda batch: [{} for _ in batch[1:]], 8, 0, 100)
+    queue = batcher(lambda batch: [{} for _ in batch[1:]])
     with pytest.raises(RunFailed, match="answered 1 of 2 rows"):
         queue.submit(rows(1, 2)).result(10)
 
@@ -181,7 +192,7 @@ def test_an_observer_that_fails_breaks_no_request() -> None:
         seen.append((number_of_rows, requests))
         raise ValueError("no room for figures")
 
-    queue = Batcher(Doubler(), 8, 0, 100, observer=observer)
+    queue = batcher(Doubler(), observer=observer)
     assert doubles(queue.submit(rows(1, 2))) == [2, 4]
     assert doubles(queue.submit(rows(3))) == [6]
     queue.close()
@@ -190,16 +201,28 @@ def test_an_observer_that_fails_breaks_no_request() -> None:
 
 def line_after(last_batch: int, took_s: float, waiting: int, max_rows: int = 8) -> Line:
     """A line whose last batch held `last_batch` requests and ended at second 10."""
-    line = Line(max_rows, max_wait_s=0.002)
+    line = Line(1, max_rows, max_tokens=1000, max_wait_s=0.002)
     add(line, [1] * last_batch)
-    line.ended(line.take(), 10.0, took_s)
+    parts, _ = line.take(9.0)
+    line.ended(parts, 10.0, took_s, deferred=0)
+    for part in parts:
+        line.leave(part.work.request)
     add(line, [1] * waiting)
     return line
 
 
 def add(line: Line, sizes: Sequence[int]) -> None:
     for size in sizes:
-        line.add(Request(rows(*range(size))))
+        arrived(line, size)
+
+
+def arrived(line: Line, size: int, step: int = 0, tokens: int = 1, **request: Any) -> Request:
+    """A request of `size` rows that is ready for `step`."""
+    asked = Request(rows(*range(size)), **request)
+    line.place(asked)
+    line.arrive(asked)
+    line.add(Work(asked, None, range(size), [tokens] * size, step))
+    return asked
 
 
 def test_nothing_is_due_while_nobody_waits() -> None:
@@ -230,7 +253,7 @@ def test_a_full_batch_goes_at_once() -> None:
 def test_the_rest_of_a_split_request_goes_at_once() -> None:
     line = line_after(3, 1.0, waiting=0, max_rows=4)
     add(line, [6])
-    line.take()
+    line.take(10.0)
     assert line.rows == 2
     assert line.wait_s(10.0) == 0
 
@@ -253,7 +276,7 @@ class Choosy:
 @pytest.mark.parametrize(("named", "told"), [(True, "Row 7 holds 13."), (False, "Row 7: 13 is no number.")])
 @pytest.mark.parametrize("max_rows", [1, 2, 3, 4, 7, 100])
 def test_a_row_that_is_refused_is_named_by_its_place_in_the_request(named: bool, told: str, max_rows: int) -> None:
-    queue = Batcher(Choosy(named), max_rows, 0, 100)
+    queue = batcher(Choosy(named), max_rows)
     with pytest.raises(DataError) as refused:
         queue.submit(rows(1, 2, 3, 4, 5, 6, 13, 8, 13, 10)).result(10)
     assert str(refused.value) == told
@@ -263,7 +286,7 @@ def test_a_row_that_is_refused_is_named_by_its_place_in_the_request(named: bool,
 def test_finding_the_row_that_is_refused_takes_few_questions() -> None:
     model = Choosy(named=True)
     with pytest.raises(DataError, match="Row 64 "):
-        Batcher(model, 64, 0, 100).submit(rows(*[1] * 63, 13)).result(10)
+        batcher(model, 64).submit(rows(*[1] * 63, 13)).result(10)
     assert len(model.batches) == 1 + 6 + 1
 
 
@@ -275,4 +298,4 @@ def test_a_model_that_breaks_while_the_row_is_looked_for_tells_what_it_told_firs
         raise DataError("Something is wrong.") if len(asked) == 1 else ZeroDivisionError
 
     with pytest.raises(DataError, match="^Something is wrong.$"):
-        Batcher(model, 64, 0, 100).submit(rows(1, 2, 3)).result(10)
+        batcher(model, 64).submit(rows(1, 2, 3)).result(10)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import httpx
@@ -132,6 +133,64 @@ def test_a_full_queue_is_503_with_the_time_to_ask_again(start: Start) -> None:
     assert "busy" in refused.json()["error"]
 
 
+@pytest.mark.changes("serve.timeout_ms")
+def test_an_answer_that_nobody_would_need_any_more_is_not_computed(start: Start) -> None:
+    answer = start(timeout_ms=1e-6).predict("a")
+    assert answer.status_code == 503
+    assert "too late" in answer.json()["error"]
+    patient = start()
+    assert patient.predict("a").status_code == 200
+    hurried = httpx.post(f"{patient.url}/v1/predict", json={"rows": [{"review": "a"}]}, headers={"penjing-timeout-ms": "0.00001"})
+    assert hurried.status_code == 503
+    assert int(hurried.headers["retry-after"]) >= 1
+
+
+def test_who_asks_much_is_told_so_where_others_wait(start: Start) -> None:
+    server = start(queue_rows=2)
+    server.engine.go.clear()
+
+    def ask(tenant: str) -> httpx.Response:
+        return httpx.post(f"{server.url}/v1/predict", json={"rows": [{"review": tenant}]}, headers={"penjing-tenant": tenant}, timeout=120)
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, "much")
+        assert server.engine.entered.wait(10)
+        crowd = [pool.submit(ask, "much") for _ in range(2)]
+        server.until_waiting(2)
+        other = pool.submit(ask, "little")
+        [refused] = [answer.result() for answer in as_completed(crowd) if answer.result().status_code != 200 or server.engine.go.set()][:1]
+        server.engine.go.set()
+        assert first.result().status_code == other.result().status_code == 200
+    assert refused.status_code == 429
+    assert "others ask less" in refused.json()["error"]
+
+
+@pytest.mark.parametrize(("header", "value"), [("penjing-priority", "soon"), ("penjing-priority", "10"), ("penjing-priority", "0.5"),
+                                               ("penjing-timeout-ms", "0"), ("penjing-timeout-ms", "nan"), ("penjing-timeout-ms", "1s")])  # fmt: skip
+def test_a_header_that_says_nothing_is_refused(running: Any, header: str, value: str) -> None:
+    answer = httpx.post(f"{running.url}/v1/predict", json={"rows": [{"review": "a"}]}, headers={header: value})
+    assert answer.status_code == 400
+    assert f"The header {header} is {value!r}. Send" in answer.json()["error"]
+
+
+def test_nothing_is_computed_for_a_client_that_has_gone(start: Start) -> None:
+    server = start()
+    server.engine.go.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.predict, "first")
+        assert server.engine.entered.wait(10)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server.url}/v1/predict", json={"rows": [{"review": "a"}, {"review": "b"}]}, timeout=0.5)
+        for _ in range(1000):
+            if 'status="499"' in server.get("/metrics").text:
+                break
+            time.sleep(0.01)
+        server.engine.go.set()
+        assert first.result().status_code == 200
+    assert server.predict("last").status_code == 200
+    assert server.engine.batches == [1, 1]
+
+
 @pytest.mark.changes("serve.max_rows")
 def test_no_batch_is_larger_than_max_rows(start: Start) -> None:
     for limit, batches in {4: [4, 4, 2], 5: [5, 5]}.items():
@@ -198,7 +257,7 @@ def test_the_openapi_document_is_true(running: Any) -> None:
     assert body["properties"]["rows"]["items"]["required"] == ["review"]
     answer = httpx.post(f"{server.url}/v1/predict", json=body["example"])
     assert answer.json() == predict["responses"]["200"]["content"]["application/json"]["example"]
-    assert {"200", "400", "413", "415", "422", "500", "503"} == set(predict["responses"])
+    assert {"200", "400", "413", "415", "422", "429", "500", "503"} == set(predict["responses"])
     for path in document["paths"].keys() - {"/v1/predict"}:
         assert server.get(path).status_code == 200
 

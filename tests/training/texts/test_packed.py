@@ -10,6 +10,7 @@ import transformers
 import tiny
 from penjing.core.types import Ragged
 from penjing.training.texts import packed
+from penjing.training.texts.attention import recurring
 from penjing.training.texts.packed import Packed, Padded, packs, pooled, reader
 
 
@@ -139,6 +140,6 @@ def test_rows_that_fill_up_to_a_usual_size_change_nothing(monkeypatch: pytest.Mo
 
 
 def test_few_sizes_of_products_occur() -> None:
-    sizes = {count + packed._more(count) for count in range(1, 8193)}
+    sizes = {recurring(count, 16) for count in range(1, 8193)}
     assert len(sizes) < 200
-    assert all(packed._more(count) <= max(15, count / 32) for count in range(1, 8193))
+    assert all(recurring(count, 16) - count <= max(15, count / 32) for count in range(1, 8193))

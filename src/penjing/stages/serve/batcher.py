@@ -1,140 +1,91 @@
-"""Gathers requests into batches: rows in, predictions out. Knows nothing of HTTP, event loops, or what computes the predictions.
+"""Answers rows from many threads in batches. Knows nothing of HTTP, event loops, or what computes the answers.
 
-`Line` decides which rows make the next batch and when (plain lists and a clock; no threads); `Batcher` has one thread that computes them.
-The batch that is computed at the moment gathers the next one: whatever came in meanwhile goes together.
+`Line` (line.py) decides what makes the next batch; here one thread makes rows ready and another computes them. The batch that is computed at the
+moment gathers the next one: whatever came in meanwhile goes together, and rows that a cheap step defers join those that were deferred before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from penjing.core.errors import BadRequest, DataError, RunFailed
 from penjing.core.types import Prediction, Row
+from penjing.stages.serve.line import Line, Part, Request, Work
 
-Predict = Callable[[list[Row]], list[Prediction]]
 Observer = Callable[[int, int, float], None]
 """Told after each batch: its rows, its requests, its seconds."""
 _FIRST = re.compile(r"^row 1\b", re.IGNORECASE)
 
 
 class Busy(RunFailed):
-    """There is no room for these rows now; `retry_after_s` says when there should be."""
+    """There is no room for these rows now, or no time; `retry_after_s` says when there should be."""
 
-    def __init__(self, waiting: int, retry_after_s: float) -> None:
-        super().__init__(f"The server is busy: {waiting} rows are waiting. Ask again in {retry_after_s:.1f} s.")
-        self.retry_after_s = retry_after_s
+    def __init__(self, sentence: str, retry_after_s: float, own: bool = False) -> None:
+        """own: whether it is for what this tenant asks itself, beside others who ask less."""
+        super().__init__(f"{sentence} Ask again in {retry_after_s:.1f} s.")
+        self.retry_after_s, self.own = retry_after_s, own
 
 
 class TooManyRows(BadRequest):
     """More rows in one request than could ever wait."""
 
 
-@dataclass(eq=False, slots=True)
-class Request:
-    rows: list[Row]
-    future: Future[list[Prediction]] = field(default_factory=Future)
-    taken: int = 0
-    """Rows that have gone into batches."""
-    answers: list[Prediction] = field(default_factory=list)
+class Model(Protocol):
+    """What computes the answers, in steps: each answers some rows and defers the others. What it holds between them is its own."""
+
+    steps: int
+
+    def begin(self, rows: list[Row]) -> Any:
+        """Return what is held of `rows` before the first step."""
+
+    def ready(self, held: Any) -> Sequence[int]:
+        """Make everything ready for the step that `held` has come to, and return the tokens of each row. Raises DataError."""
+
+    def part(self, held: Any, start: int, stop: int) -> Any:
+        """Return what is held of the rows from `start` to `stop`."""
+
+    def answer(self, held: Sequence[Any]) -> list[tuple[list[Prediction | None], Any]]:
+        """Run the step that all of `held` have come to. Return of each: a prediction a row, None for a deferred one, and what is held of those."""
+
+    def predict(self, rows: list[Row]) -> list[Prediction]:
+        """Answer `rows` alone, through all steps."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The rows of one request that go into one batch."""
+class Limits:
+    """What a batch and the queue may hold."""
 
-    request: Request
-    rows: list[Row]
-    before: int = 0
-    """Rows of the request that went into earlier batches."""
-
-
-class Line:
-    """First come, first served, in batches. Not thread-safe: its owner holds a lock."""
-
-    def __init__(self, max_rows: int, max_wait_s: float) -> None:
-        self._max_rows = max_rows
-        self._max_wait_s = max_wait_s
-        self._requests: deque[Request] = deque()
-        self._company = 1
-        self._ended_s = float("-inf")
-        self._took_s = 0.0
-        self.rows = 0
-        """Rows that wait."""
-
-    def add(self, request: Request) -> None:
-        self._requests.append(request)
-        self.rows += len(request.rows)
-
-    def wait_s(self, now_s: float) -> float | None:
-        """Return the seconds until the next batch should go: 0 for now, None while nobody waits.
-
-        Several requests in the last batch mean clients that are about to ask again: worth waiting for as many, right after it, and for no
-        longer than it took to compute. So a lone request on an idle server goes at once.
-        """
-        if not self._requests:
-            return None
-        if self.rows >= self._max_rows or len(self._requests) >= self._company or self._requests[0].taken:
-            return 0.0
-        return max(0.0, self._ended_s + min(self._max_wait_s, self._took_s) - now_s)
-
-    def take(self) -> list[Part]:
-        """Return the parts of the next batch; a request larger than a batch is split, and a cancelled one skipped."""
-        parts: list[Part] = []
-        room = self._max_rows
-        while room and self._requests:
-            request = self._requests[0]
-            if not request.taken and not request.future.set_running_or_notify_cancel():
-                self._drop_first()
-                continue
-            rows = request.rows[request.taken : request.taken + room]
-            parts.append(Part(request, rows, request.taken))
-            request.taken += len(rows)
-            room -= len(rows)
-            self.rows -= len(rows)
-            if request.taken == len(request.rows):
-                self._requests.popleft()
-        return parts
-
-    def ended(self, parts: Sequence[Part], now_s: float, took_s: float) -> None:
-        """Note that a batch was computed; what is left of a request that failed is given up."""
-        self._company, self._ended_s, self._took_s = len(parts), now_s, took_s
-        if self._requests and self._requests[0].future.done():
-            self._drop_first()
-
-    def _drop_first(self) -> None:
-        request = self._requests.popleft()
-        self.rows -= len(request.rows) - request.taken
+    max_rows: int = 64
+    max_tokens: int = 8192
+    max_wait_ms: float = 2.0
+    queue_rows: int = 1024
 
 
 class Batcher:
-    """Answers rows from many threads through `predict`, which is called from one thread with at most `max_rows` rows."""
+    """Answers rows through `model`, whose `answer` is called from one thread."""
 
-    def __init__(
-        self,
-        predict: Predict,
-        max_rows: int,
-        max_wait_ms: float,
-        queue_rows: int,
-        clock: Callable[[], float] = time.monotonic,
-        observer: Observer | None = None,
-    ) -> None:
-        self._predict = predict
-        self._queue_rows = queue_rows
-        self._clock = clock
-        self._observer = observer
-        self._line = Line(max_rows, max_wait_ms / 1000)
-        self._changed = threading.Condition()
-        self._closing = False
-        self._rows_per_s = 0.0
-        self._thread = threading.Thread(target=self._work, name="penjing-batcher", daemon=True)
-        self._thread.start()
+    def __init__(self, model: Model, limits: Limits, clock: Callable[[], float] = time.monotonic, observer: Observer | None = None) -> None:
+        self._model, self._limits, self._clock, self._observer = model, limits, clock, observer
+        self._line = Line(model.steps, limits.max_rows, limits.max_tokens, limits.max_wait_ms / 1000)
+        self._lock = threading.Lock()
+        self._compute_next, self._ready_next = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._unready: deque[Work] = deque()
+        self._idle, self._preparing, self._closing = False, 0, False
+        self._threads = [
+            threading.Thread(target=self._computes, name="penjing-batcher", daemon=True),
+            threading.Thread(target=self._prepares, name="penjing-encoder", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -142,124 +93,213 @@ class Batcher:
         return self._line.rows
 
     @property
+    def settled(self) -> bool:
+        """Whether all rows that wait are ready to be computed."""
+        return not (self._unready or self._preparing)
+
+    @property
     def closing(self) -> bool:
         return self._closing
 
-    def submit(self, rows: Sequence[Row]) -> Future[list[Prediction]]:
-        """Return the promise of one prediction a row.
+    def submit(self, rows: Sequence[Row], tenant: str = "", priority: int = 0, within_s: float = math.inf) -> Future[list[Prediction]]:
+        """Return the promise of one prediction a row; cancel it to have nothing computed that has not begun.
 
-        Raises Busy while there is no room, TooManyRows where there never is, RunFailed when closing.
+        tenant: who asks; priority: lower ones are computed first; within_s: seconds after which nobody needs the answer.
+        Raises Busy while there is no room or no time, TooManyRows where there never is, RunFailed when closing.
         """
-        request = Request(list(rows))
+        request = Request(list(rows), tenant, priority, self._clock() + within_s)
         if not request.rows:
             request.future.set_result([])
             return request.future
-        if len(request.rows) > self._queue_rows:
-            raise TooManyRows(f"The request has {len(request.rows)} rows; at most {self._queue_rows} fit. Send them in several requests.")
-        with self._changed:
+        most = self._limits.queue_rows
+        if len(request.rows) > most:
+            raise TooManyRows(f"The request has {len(request.rows)} rows; at most {most} fit. Send them in several requests.")
+        with self._lock:
             if self._closing:
                 raise RunFailed("The server is stopping. Ask again when it is back.")
-            if self._line.rows + len(request.rows) > self._queue_rows:
-                raise Busy(self._line.rows, self._retry_after_s(len(request.rows)))
-            self._line.add(request)
-            self._changed.notify()
+            self._line.place(request)
+            self._make_room(request, within_s)
+            self._line.arrive(request)
+            self._unready.append(Work(request, None, range(len(request.rows)), ()))
+            (self._compute_next if self._idle else self._ready_next).notify()
         return request.future
 
     def close(self) -> None:
         """Take nothing more, answer everything that waits, and stop."""
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify()
-        self._thread.join()
+            self._compute_next.notify_all()
+            self._ready_next.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _retry_after_s(self, rows: int) -> float:
-        """Return when `rows` rows should find room, from the speed of the last batches."""
-        excess = self._line.rows + rows - self._queue_rows
-        return min(60.0, max(0.1, excess / self._rows_per_s)) if self._rows_per_s else 1.0
+    def _make_room(self, request: Request, within_s: float) -> None:
+        """Refuse whoever stands last until there is room for `request`. Raises Busy where that is itself, or where it could not be in time."""
+        line, rows = self._line, len(request.rows)
+        if (ahead_s := line.ahead_s(request)) > within_s:
+            sentence = f"The answer would take {ahead_s:.1f} s, and {within_s:g} s were given."
+            raise Busy(sentence, self._later(ahead_s - within_s), self._crowds(request))
+        while (excess := line.rows + rows - self._limits.queue_rows) > 0:
+            later_s = self._later(line.pace.of_rows(0, excess))
+            last = line.last()
+            if last is None or last.order < request.order:
+                raise Busy(f"The server is busy: {line.rows} rows are waiting.", later_s, self._crowds(request))
+            line.leave(last)
+            if last.future.set_running_or_notify_cancel():
+                last.future.set_exception(Busy("The server is busy, and others ask less or come first.", later_s, last.tenant != request.tenant))
 
-    def _work(self) -> None:
+    def _crowds(self, request: Request) -> bool:
+        """Return whether others wait beside the tenant of `request`, so that the refusal is for what it asks itself."""
+        return bool(self._line.tenants - {request.tenant})
+
+    def _later(self, seconds: float) -> float:
+        return min(60.0, max(0.1, seconds)) if self._line.pace.known else 1.0
+
+    def _prepares(self) -> None:
+        while True:
+            with self._lock:
+                while not self._unready:
+                    if self._done():
+                        return
+                    self._ready_next.wait()
+                work = self._take_unready()
+            self._prepare(work)
+
+    def _take_unready(self) -> Work:
+        self._preparing += 1
+        return self._unready.popleft()
+
+    def _prepare(self, work: Work) -> None:
+        """Make the rows of `work` ready and add them to the line; what cannot be is told whoever asked."""
+        request, error = work.request, None
+        try:
+            if not request.future.done():
+                work.held = self._model.begin(request.rows) if work.held is None else work.held
+                work.sizes = self._model.ready(work.held)
+        except BaseException as raised:
+            error = self._of_row(work, 0, len(work.places), raised)
+        with self._lock:
+            self._preparing -= 1
+            if error is not None:
+                self._fail(request, error)
+            elif not request.future.done():
+                self._line.add(work)
+            else:
+                self._line.leave(request)
+            self._compute_next.notify()
+
+    def _computes(self) -> None:
         while parts := self._next():
             started_s = self._clock()
-            self._compute(parts)
+            deferred = self._compute(parts)
             ended_s = self._clock()
-            with self._changed:
-                self._line.ended(parts, ended_s, ended_s - started_s)
+            with self._lock:
+                self._line.ended(parts, ended_s, ended_s - started_s, deferred)
             self._observe(parts, ended_s - started_s)
+        with self._lock:
+            self._ready_next.notify_all()
 
     def _next(self) -> list[Part]:
-        """Return the next batch when it is time for it; empty when closed and nothing is left."""
-        with self._changed:
-            while True:
-                wait_s = self._line.wait_s(self._clock())
-                if self._closing or wait_s == 0.0:
-                    parts = self._line.take()
-                    if parts or self._closing:
+        """Return the next batch when it is time for it; empty when closed and nothing is left. Until it is full, rows are made ready here too."""
+        while True:
+            work = None
+            with self._lock:
+                now_s = self._clock()
+                wait_s = self._line.wait_s(now_s)
+                if self._unready and self._line.ready < self._limits.max_rows:
+                    work = self._take_unready()
+                elif wait_s == 0.0 or (self._closing and wait_s is not None):
+                    parts, late = self._line.take(now_s)
+                    for request in late:
+                        request.future.set_exception(Busy("The answer would come too late.", self._later(0.0)))
+                    if parts:
                         return parts
+                elif self._done():
+                    return []
                 else:
-                    self._changed.wait(wait_s)
+                    self._idle = True
+                    self._compute_next.wait(wait_s)
+                    self._idle = False
+            if work is not None:
+                self._prepare(work)
 
-    def _compute(self, parts: list[Part]) -> None:
+    def _done(self) -> bool:
+        return self._closing and self.settled and not self._line.rows
+
+    def _compute(self, parts: list[Part]) -> int:
+        """Answer `parts`, and return how many of their rows go on to the next step."""
         try:
-            predictions = self._checked([row for part in parts for row in part.rows])
+            held = [self._model.part(part.work.held, part.start, part.stop) for part in parts]
+            answered = self._model.answer(held)
+            for part, (predictions, _) in zip(parts, answered, strict=True):
+                if len(predictions) != part.rows:
+                    raise RunFailed(
+                        f"The model answered {len(predictions)} of {part.rows} rows. This is a fault of its engine; report it to whoever made it."
+                    )
         except BaseException as error:  # a panic in a native library is no Exception, and must not end the thread that all wait for
-            self._blame(parts, error if isinstance(error, Exception) else RunFailed(f"The model broke down: {error}"))
-            return
-        at = 0
-        for part in parts:
-            _deliver(part, predictions[at : at + len(part.rows)])
-            at += len(part.rows)
-
-    def _blame(self, parts: list[Part], error: Exception) -> None:
-        """Compute each request alone, so that only the one that cannot be answered fails, and learns which of its rows is to blame."""
-        if len(parts) == 1:
+            if len(parts) > 1:  # only the request that cannot be answered fails
+                return sum(self._compute([part]) for part in parts)
             [part] = parts
-            part.request.future.set_exception(self._named(part, error) if isinstance(error, DataError) else error)
-            return
-        for part in parts:
-            self._compute([part])
+            told = self._of_row(part.work, part.start, part.stop, error)
+            with self._lock:
+                self._fail(part.work.request, told)
+            return 0
+        with self._lock:
+            return sum(self._deliver(part, *found) for part, found in zip(parts, answered, strict=True))
 
-    def _named(self, part: Part, error: DataError) -> DataError:
+    def _deliver(self, part: Part, predictions: list[Prediction | None], held: Any) -> int:
+        """Keep the answers of `part`, and let its other rows go on. Return how many those are."""
+        work, onward = part.work, []
+        request = work.request
+        if request.future.done():
+            return 0
+        for place, prediction in zip(work.places[part.start : part.stop], predictions, strict=True):
+            if prediction is None:
+                onward.append(place)
+            else:
+                request.answers[place] = prediction
+        request.left -= part.rows - len(onward)
+        if onward:
+            self._line.back(request, len(onward))
+            self._unready.append(Work(request, held, onward, (), work.step + 1))
+        elif not request.left:
+            self._line.leave(request)
+            request.future.set_result([answer for answer in request.answers if answer is not None])
+        return len(onward)
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        self._line.leave(request)
+        if not request.future.done() and (request.begun or request.future.set_running_or_notify_cancel()):
+            request.begun = True
+            request.future.set_exception(error)
+
+    def _of_row(self, work: Work, start: int, stop: int, error: BaseException) -> Exception:
         """Return the error with the number of the first row that is refused, found by halving: the model may not say which, or by a batch's count."""
-        low, high = 0, len(part.rows)
+        if not isinstance(error, DataError):
+            return error if isinstance(error, Exception) else RunFailed(f"The model broke down: {error}")
+        places = work.places[start:stop]
+        rows = [work.request.rows[place] for place in places]
+        low, high = 0, len(rows)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._refused(part.rows[low:middle]) else (middle, high)
-        alone = error if len(part.rows) == 1 else self._refused(part.rows[low:high])
-        return _numbered(part.before + low + 1, alone) if alone else error
+            low, high = (low, middle) if self._refused(rows[low:middle]) else (middle, high)
+        alone = error if len(rows) == 1 else self._refused(rows[low:high])
+        return _numbered(places[low] + 1, alone) if alone else error
 
     def _refused(self, rows: list[Row]) -> DataError | None:
         try:
-            self._predict(rows)
+            self._model.predict(rows)
         except BaseException as error:
             return error if isinstance(error, DataError) else None
         return None
 
-    def _checked(self, rows: list[Row]) -> list[Prediction]:
-        predictions = self._predict(rows)
-        if len(predictions) != len(rows):
-            raise RunFailed(
-                f"The model answered {len(predictions)} of {len(rows)} rows. This is a fault of its engine; report it to whoever made it."
-            )
-        return predictions
-
     def _observe(self, parts: list[Part], seconds: float) -> None:
-        rows = sum(len(part.rows) for part in parts)
-        if seconds > 0:
-            speed = rows / seconds
-            self._rows_per_s = speed if not self._rows_per_s else 0.8 * self._rows_per_s + 0.2 * speed
         if self._observer is not None:
             with contextlib.suppress(Exception):  # an observer never breaks a request
-                self._observer(rows, len(parts), seconds)
+                self._observer(sum(part.rows for part in parts), len(parts), seconds)
 
 
 def _numbered(number: int, error: DataError) -> DataError:
     """Return the error of a row that was asked alone, and so was the first to whoever refused it, as that of row `number`."""
     said = _FIRST.sub("", str(error), count=1)
     return DataError(f"Row {number}{said}" if said != str(error) else f"Row {number}: {said}")
-
-
-def _deliver(part: Part, predictions: list[Prediction]) -> None:
-    request = part.request
-    request.answers += predictions
-    if len(request.answers) == len(request.rows):
-        request.future.set_result(request.answers)

@@ -14,10 +14,14 @@ class ServeConfig(Section):
     """TCP port to listen on; 0 takes any free one."""
     max_rows: int = Field(64, ge=1)
     """Rows that the model computes in one batch, at most."""
+    max_tokens: int = Field(8192, ge=1)
+    """Tokens of all rows of a batch together, at most; a row without tokens counts as one, and a single row always goes."""
     max_wait_ms: float = Field(2.0, ge=0, le=1000)
     """Milliseconds that a batch may wait for more rows while several clients are asking. A lone request never waits."""
     queue_rows: int = Field(1024, ge=1)
-    """Rows that may wait for the model. A request that finds no room is answered 503, and one with more rows than this 413."""
+    """Rows that may wait for the model. A request that finds no room is answered 503, or 429 where others ask less; more rows than this, 413."""
+    timeout_ms: float = Field(30_000, gt=0)
+    """Milliseconds after which nobody needs an answer any more, where a request does not say: one that would take longer is refused at once."""
     max_body_mb: float = Field(8.0, gt=0)
     """Size of a request's body in megabytes (10^6 bytes), at most."""
     tier: str | None = None

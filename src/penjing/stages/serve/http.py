@@ -15,6 +15,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import penjing
 from penjing.core.errors import BadRequest
@@ -29,14 +31,18 @@ from penjing.core.protocols import Predictor
 from penjing.core.tier import packed
 from penjing.core.types import Prediction, Row
 from penjing.stages.serve import pages
-from penjing.stages.serve.batcher import Batcher, Busy, TooManyRows
+from penjing.stages.serve.asked import asked_in, described
+from penjing.stages.serve.batcher import Batcher, Busy, Limits, TooManyRows
 from penjing.stages.serve.bodies import BadBody, read_body, rows_in
 from penjing.stages.serve.config import ServeConfig
 from penjing.stages.serve.metrics import CONTENT_TYPE, Metrics
+from penjing.stages.serve.router import model_of
 from penjing.stages.serve.schema import bodies_of
 from penjing.stages.serve.values import as_json, is_file, kind_of, shortened
 
 _log = logging.getLogger(__name__)
+_GONE = 499
+"""What is counted of a request whose client did not wait, as nginx counts it; nobody reads the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,9 @@ class Service:
             "penjing": penjing.__version__,
         }
         self.limit_bytes = int(config.max_body_mb * 1e6)
-        self.batcher = Batcher(predictor.predict, config.max_rows, config.max_wait_ms, config.queue_rows, observer=self._observe)
+        limits = Limits(config.max_rows, config.max_tokens, config.max_wait_ms, config.queue_rows)
+        self.batcher = Batcher(model_of(predictor), limits, observer=self._observe)
+        self.timeout_ms = config.timeout_ms
         labels = {"name": served.name, "tier": predictor.name, "model": served.model}
         self.metrics = Metrics(labels, lambda: self.batcher.waiting)
 
@@ -81,9 +89,12 @@ class Service:
         predictions: list[Prediction] = []
         try:
             body = await read_body(request.stream(), self.limit_bytes, request.headers.get("content-length"))
+            asked = asked_in(request.headers, self.timeout_ms)
             rows = rows_in(body, request.headers.get("content-type", ""), self.example)
-            predictions = await asyncio.wrap_future(self.batcher.submit(rows))
+            predictions = await _unless_gone(request, self.batcher.submit(rows, asked.tenant, asked.priority, asked.within_s))
             response = JSONResponse({"predictions": predictions})
+        except ClientDisconnect:
+            predictions, response = [], _error(_GONE, "The client is gone.")
         except Exception as error:
             predictions, response = [], _refusal(error, self.batcher.closing)
         self.metrics.answered(response.status_code, time.perf_counter() - started, predictions)
@@ -131,9 +142,24 @@ def _add_api(api: FastAPI, service: Service) -> None:
         return JSONResponse(service.about)
 
 
+async def _unless_gone(request: Request, promised: Future[list[Prediction]]) -> list[Prediction]:
+    """Return what is promised. Raises ClientDisconnect, and has nothing more computed for it, where the client goes before."""
+    answer = asyncio.wrap_future(promised)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        gone.cancel()
+
+
 def _describe(api: FastAPI, service: Service) -> None:
     """Say in the OpenAPI document what a row is, and what comes back; after FastAPI has made it, which would leave out every null."""
     predict = api.openapi()["paths"]["/v1/predict"]["post"]
+    predict["parameters"] = described()
     predict["requestBody"] = {"required": True, "content": bodies_of(service.example)}
     example = {"predictions": [service.answer]}
     predict["responses"]["200"] = {"description": "One prediction a row, in order.", "content": {"application/json": {"example": example}}}
@@ -178,8 +204,9 @@ _WHY = {
     413: "Too many rows, or too long a body.",
     415: "The body is an image by itself, and a row is more or something else.",
     422: "A row lacks a column, or holds a value of another kind or a file that cannot be read.",
+    429: "Others wait who ask less than this tenant: ask again after Retry-After seconds.",
     500: "The model failed on these rows.",
-    503: "Too many rows are waiting: ask again after Retry-After seconds.",
+    503: "Too many rows are waiting, or the answer would come too late: ask again after Retry-After seconds.",
 }
 
 
@@ -191,7 +218,7 @@ def _refusal(error: Exception, closing: bool) -> JSONResponse:
         case TooManyRows():
             return _error(413, str(error))
         case Busy():
-            return _error(503, str(error), {"retry-after": str(math.ceil(error.retry_after_s))})
+            return _error(429 if error.own else 503, str(error), {"retry-after": str(math.ceil(error.retry_after_s))})
         case BadRequest():
             return _error(422, str(error))
         case _ if closing:

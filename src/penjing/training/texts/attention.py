@@ -22,6 +22,8 @@ _SLACK, _NEAR = 1.15, 8
 """Texts share a rectangle whose lengths differ by less than this factor, or by so many tokens."""
 _CELLS = 2_000_000
 """Of a rectangle's products, R x A x T x T: in bfloat16 they stay in a processor's last cache."""
+_APART = 8
+"""Tokens between two sizes of a rectangle in bfloat16, at least."""
 _NEVER = -1e4
 """What is added before the softmax where nothing may be seen; small enough for bfloat16 to give exactly 0."""
 
@@ -52,6 +54,22 @@ def rectangles(lengths: NDArray, heads: int, causal: bool, dtype: Any, device: A
     return [_rectangle(starts[texts], lengths[texts], total, heads, causal, dtype, device) for texts in _alike(lengths, heads)]
 
 
+def recurring(count: int, apart: int) -> int:
+    """Return `count` or a little more, so that few sizes occur: they are `apart` from each other, and at most a 32nd.
+
+    The kernels for products in bfloat16 are compiled for each size and kept: half a millisecond and 0.6 MB each, and of texts as they come every step
+    has new ones.
+    """
+    apart = max(apart, 1 << max(0, count.bit_length() - 6))
+    return count + -count % apart
+
+
+def _few(count: int) -> int:
+    """Return `count` or more, so that few numbers of texts occur: powers of two, and what lies halfway between them."""
+    power = 1 << (count - 1).bit_length()
+    return power * 3 // 4 if power >= 4 and count <= power * 3 // 4 else power
+
+
 def _alike(lengths: NDArray, heads: int) -> Iterator[NDArray]:
     """Yield the numbers of texts that share a rectangle, the longest first."""
     order = np.argsort(lengths, kind="stable")
@@ -67,17 +85,22 @@ def _alike(lengths: NDArray, heads: int) -> Iterator[NDArray]:
 
 
 def _rectangle(starts: NDArray, lengths: NDArray, total: int, heads: int, causal: bool, dtype: Any, device: Any) -> Rectangle:
-    longest = int(lengths.max())
-    place = np.arange(longest)
+    if dtype == torch.bfloat16:
+        tokens = recurring(int(lengths.max()), _APART)
+        more = _few(len(lengths)) - len(lengths)  # texts of no tokens
+        starts, lengths = np.pad(starts, (0, more)), np.pad(lengths, (0, more))
+    else:
+        tokens = int(lengths.max())
+    place = np.arange(tokens)
     real_RT = place < lengths[:, None]
-    from_RT = starts[:, None] + np.minimum(place, lengths[:, None] - 1)
+    from_RT = starts[:, None] + np.minimum(place, np.maximum(lengths, 1)[:, None] - 1)
     into_RT = np.where(real_RT, from_RT, total)
     padding = None
     if not real_RT.all():
-        padding = sent(np.flatnonzero(np.broadcast_to(~real_RT[:, None, :], (len(lengths), heads, longest))), device)
+        padding = sent(np.flatnonzero(np.broadcast_to(~real_RT[:, None, :], (len(lengths), heads, tokens))), device)
     mask = _mask(real_RT, heads, causal, dtype, device)
     fetch_qkv, store_qkv, fetch, store = (sent(_rows(tokens_RT, parts, heads), device) for parts in (3, 1) for tokens_RT in (from_RT, into_RT))
-    return Rectangle(len(lengths), longest, int(lengths.sum()), fetch_qkv, store_qkv, fetch, store, mask, padding)
+    return Rectangle(len(lengths), tokens, int(lengths.sum()), fetch_qkv, store_qkv, fetch, store, mask, padding)
 
 
 def _rows(tokens_RT: NDArray, parts: int, heads: int) -> NDArray:

@@ -23,7 +23,7 @@ from penjing.core.types import NDArray, Ragged
 from penjing.training.devices import sent, where
 from penjing.training.precision import products
 from penjing.training.texts.adapters import extra, plain, product, separate
-from penjing.training.texts.attention import Attention, Rectangle, rectangles
+from penjing.training.texts.attention import Attention, Rectangle, rectangles, recurring
 
 _CLOSE = 1e-4
 """Largest difference at which the packed way computes the same as the body's own code, in float32."""
@@ -77,7 +77,7 @@ class Packed:
         """Return the states (N, H) after the layers `start` + 1 to `end`."""
         layout = rectangles(lengths, self.heads, self.causal, self.dtype, self.device)
         count = len(state_NH)
-        state_NH = functional.pad(state_NH, (0, 0, 0, _more(count) if self.dtype == torch.bfloat16 else 0))
+        state_NH = functional.pad(state_NH, (0, 0, 0, recurring(count, _APART) - count if self.dtype == torch.bfloat16 else 0))
         for layer in self.body.encoder.layer[start:end]:
             seed = self._seed()
             if self.checkpointing and torch.is_grad_enabled():
@@ -197,16 +197,6 @@ def _shaped(body: Any) -> bool:
     if not layers or not hasattr(getattr(body, "embeddings", None), "position_embeddings") or getattr(body.config, "is_decoder", False):
         return False
     return all(hasattr(layers[0], name) for name in ("attention", "intermediate", "output")) and hasattr(layers[0].attention.self, "query")
-
-
-def _more(count: int) -> int:
-    """Return how many rows of zeros to add to `count` tokens, so that few sizes occur.
-
-    The kernels for products in bfloat16 are compiled for each size and kept: of tokens as they come every step has a new one, which took 5 % of the
-    time of a step of MiniLM and half a gigabyte. Sizes here are at most a 32nd apart.
-    """
-    apart = max(_APART, 1 << max(0, count.bit_length() - 6))
-    return -count % apart
 
 
 def _counts_from_padding(body: Any) -> bool:
