@@ -32,8 +32,8 @@ from penjing.security.keys import make_key
 from penjing.stages.gate import Override
 from penjing.stages.predict import predict
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served
 from penjing.stages.serve.run import serving
+from penjing.stages.serve.service import Served
 
 CHEAP = {"learner": "linear", "name": "cheap", "word_ngrams": 1, "char_ngrams": None, "buckets": 1024}
 DEAR = {"learner": "linear", "name": "dear", "word_ngrams": 2, "char_ngrams": [2, 5], "learning_rate": 0.3}

@@ -13,8 +13,8 @@ from penjing.pipeline.start import signer
 from penjing.pipeline.verify import Served, compare_served
 from penjing.security.keys import make_key
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served as Said
 from penjing.stages.serve.run import serving
+from penjing.stages.serve.service import Served as Said
 
 TIERS = ["linear", {"learner": "linear", "name": "coarse", "word_ngrams": 1, "char_ngrams": None, "buckets": 1024, "epochs": 1}]
 

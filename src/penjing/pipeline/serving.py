@@ -10,7 +10,7 @@ from penjing.core.protocols import Signer
 from penjing.pipeline.opened import Opened, opened
 from penjing.stages.serve import run
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served
+from penjing.stages.serve.service import Served
 
 
 def serve(path: Path, overrides: Sequence[str], signer: Signer, ready: Callable[[Opened, str], None]) -> None:

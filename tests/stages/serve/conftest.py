@@ -30,8 +30,8 @@ from penjing.plugins.tasks.text_classification import TextClassification
 from penjing.security.keys import make_key
 from penjing.security.signing import ModelSigner
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served
 from penjing.stages.serve.run import serving
+from penjing.stages.serve.service import Served
 
 
 @dataclass

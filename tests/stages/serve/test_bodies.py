@@ -109,6 +109,6 @@ def test_the_schema_holds_of_a_row_like_the_example(example: Row) -> None:
 
 
 def test_only_a_row_of_one_file_is_described_as_a_file() -> None:
-    assert set(bodies_of(IMAGE)) == {"application/json", "multipart/form-data", "image/*", "application/octet-stream"}
-    assert set(bodies_of(PATIENT)) == {"application/json", "multipart/form-data"}
+    assert set(bodies_of(IMAGE)) == {"application/json", "application/x-ndjson", "multipart/form-data", "image/*", "application/octet-stream"}
+    assert set(bodies_of(PATIENT)) == {"application/json", "application/x-ndjson", "multipart/form-data"}
     assert row_schema(PATIENT)["properties"]["scan"] == {"type": "string", "contentEncoding": "base64"}

@@ -78,8 +78,21 @@ def test_a_bad_body_gets_one_sentence(how: str, running: Any) -> None:
     body, status, told = BAD[how]
     answer = httpx.post(f"{running.url}/v1/predict", content=body)
     assert answer.status_code == status
-    assert list(answer.json()) == ["error"]
-    assert told in answer.json()["error"]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert told in answer.json()["detail"]
+
+
+def test_a_problem_points_at_the_field_that_is_to_blame(running: Any) -> None:
+    answer = httpx.post(f"{running.url}/v1/predict", json={"rows": [{"review": "a"}, {"review": ["b"]}]}).json()
+    assert answer == {
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": "Row 2: column 'review' is a list, not text. Put it in quotation marks.",
+        "pointer": "/rows/1/review",
+    }
+    nothing = httpx.post(f"{running.url}/v1/predict", content=b"?").json()
+    assert sorted(nothing) == ["detail", "status", "title"]
 
 
 def test_whole_characters_of_any_script_are_answered(running: Any) -> None:
@@ -103,7 +116,7 @@ def test_a_body_that_is_too_long_is_refused_announced_or_not(start: Start) -> No
     assert server.predict("x" * 900).status_code == 200
     answer = server.predict("x" * 1000)
     assert answer.status_code == 413
-    assert answer.json()["error"] == "The body is longer than 0.001 MB. Send fewer rows at a time, or smaller ones."
+    assert answer.json()["detail"] == "The body is longer than 0.001 MB. Send fewer rows at a time, or smaller ones."
     streamed = httpx.post(f"{server.url}/v1/predict", content=(b"x" * 100 for _ in range(20)))
     assert streamed.status_code == 413
     assert start(max_body_mb=0.01).predict("x" * 1000).status_code == 200
@@ -113,7 +126,7 @@ def test_a_body_that_is_too_long_is_refused_announced_or_not(start: Start) -> No
 def test_a_request_larger_than_the_queue_is_refused(start: Start) -> None:
     answer = start(queue_rows=2).predict("a", "b", "c")
     assert answer.status_code == 413
-    assert "3 rows; at most 2 fit" in answer.json()["error"]
+    assert "3 rows; at most 2 fit" in answer.json()["detail"]
     assert start(queue_rows=3).predict("a", "b", "c").status_code == 200
 
 
@@ -130,14 +143,14 @@ def test_a_full_queue_is_503_with_the_time_to_ask_again(start: Start) -> None:
         assert first.result().status_code == second.result().status_code == 200
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) >= 1
-    assert "busy" in refused.json()["error"]
+    assert "busy" in refused.json()["detail"]
 
 
 @pytest.mark.changes("serve.timeout_ms")
 def test_an_answer_that_nobody_would_need_any_more_is_not_computed(start: Start) -> None:
     answer = start(timeout_ms=1e-6).predict("a")
     assert answer.status_code == 503
-    assert "too late" in answer.json()["error"]
+    assert "too late" in answer.json()["detail"]
     patient = start()
     assert patient.predict("a").status_code == 200
     hurried = httpx.post(f"{patient.url}/v1/predict", json={"rows": [{"review": "a"}]}, headers={"penjing-timeout-ms": "0.00001"})
@@ -158,11 +171,11 @@ def test_who_asks_much_is_told_so_where_others_wait(start: Start) -> None:
         crowd = [pool.submit(ask, "much") for _ in range(2)]
         server.until_waiting(2)
         other = pool.submit(ask, "little")
-        [refused] = [answer.result() for answer in as_completed(crowd) if answer.result().status_code != 200 or server.engine.go.set()][:1]
+        refused = next(as_completed(crowd)).result()
         server.engine.go.set()
         assert first.result().status_code == other.result().status_code == 200
     assert refused.status_code == 429
-    assert "others ask less" in refused.json()["error"]
+    assert "others ask less" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize(("header", "value"), [("penjing-priority", "soon"), ("penjing-priority", "10"), ("penjing-priority", "0.5"),
@@ -170,7 +183,7 @@ def test_who_asks_much_is_told_so_where_others_wait(start: Start) -> None:
 def test_a_header_that_says_nothing_is_refused(running: Any, header: str, value: str) -> None:
     answer = httpx.post(f"{running.url}/v1/predict", json={"rows": [{"review": "a"}]}, headers={header: value})
     assert answer.status_code == 400
-    assert f"The header {header} is {value!r}. Send" in answer.json()["error"]
+    assert f"The header {header} is {value!r}. Send" in answer.json()["detail"]
 
 
 def test_nothing_is_computed_for_a_client_that_has_gone(start: Start) -> None:
@@ -246,7 +259,7 @@ def test_two_servers_in_one_process_do_not_mix_their_figures(start: Start) -> No
 def test_a_wrong_address_is_told_where_to_look(running: Any, method: str, path: str, status: int) -> None:
     answer = httpx.request(method, running.url + path)
     assert answer.status_code == status
-    assert answer.json()["error"].endswith("See /docs for what there is.")
+    assert answer.json()["detail"].endswith("See /docs for what there is.")
 
 
 def test_the_openapi_document_is_true(running: Any) -> None:
@@ -257,9 +270,12 @@ def test_the_openapi_document_is_true(running: Any) -> None:
     assert body["properties"]["rows"]["items"]["required"] == ["review"]
     answer = httpx.post(f"{server.url}/v1/predict", json=body["example"])
     assert answer.json() == predict["responses"]["200"]["content"]["application/json"]["example"]
+    stream = predict["requestBody"]["content"]["application/x-ndjson"]["schema"]["example"]
+    answer = httpx.post(f"{server.url}/v1/predict", content=json.dumps(stream), headers={"content-type": "application/x-ndjson"})
+    assert answer.json() == predict["responses"]["200"]["content"]["application/x-ndjson"]["example"]
     assert {"200", "400", "413", "415", "422", "429", "500", "503"} == set(predict["responses"])
-    for path in document["paths"].keys() - {"/v1/predict"}:
-        assert server.get(path).status_code == 200
+    for path, operations in document["paths"].items():
+        assert "get" not in operations or server.get(path.format(name="reviews")).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

@@ -24,8 +24,8 @@ from penjing.plugins.processors.pixels.processor import Pixels
 from penjing.plugins.tasks.image_classification import ImageClassification
 from penjing.plugins.tasks.tabular_classification import TabularClassification
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served
 from penjing.stages.serve.run import serving
+from penjing.stages.serve.service import Served
 
 LABELS = ["dark", "light"]
 
@@ -65,8 +65,8 @@ class Server:
 
     def error(self, status: int, **given: Any) -> str:
         answer = self.post(**given)
-        assert (answer.status_code, list(answer.json())) == (status, ["error"])
-        return str(answer.json()["error"])
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        return str(answer.json()["detail"])
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=60)

@@ -145,6 +145,7 @@ def test_what_stands_ahead_is_told_in_seconds() -> None:
     arrived(waiting, 6, tenant="much")
     arrived(waiting, 3, tenant="little", priority=1)
     assert waiting.ahead_s(placed(2, tenant="much")) == pytest.approx(8.0)
+    assert line().ahead_s(placed(2)) == 0
     assert waiting.ahead_s(placed(2, tenant="other")) == pytest.approx(4.0), "no more of each other than its own"
     assert waiting.ahead_s(placed(2, tenant="other", priority=1)) == pytest.approx(6.0)
 

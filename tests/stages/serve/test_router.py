@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,23 +19,23 @@ from penjing.core.types import Batch, NDArray, Ragged, Row
 from penjing.plugins.tasks.text_classification import TextClassification
 from penjing.stages.serve.batcher import Batcher, Busy, Limits
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served, Service
 from penjing.stages.serve.router import Steps, model_of
+from penjing.stages.serve.service import Served, Service
 
 TASK = TextClassification("rating", ["text"], ["a", "b", "c"])
 
 
 @dataclass(frozen=True)
 class Digits:
-    """A processor: the number that is the text, in as many tokens as it has digits."""
+    """A processor: the number that is the text, in as many tokens as it has digits. Texts of no digit are 0, and bad ones are refused."""
 
     name: str
 
     def encode(self, rows: Sequence[Row]) -> Batch:
         for place, row in enumerate(rows, 1):
-            if not row["text"].isdecimal():
+            if row["text"] == "bad":
                 raise DataError(f"Row {place} is no number.")
-        return {"digits": Ragged.of([list(map(int, row["text"])) for row in rows], np.int64)}
+        return {"digits": Ragged.of([[int(digit) for digit in row["text"] if digit.isdecimal()] or [0] for row in rows], np.int64)}
 
 
 @dataclass
@@ -106,7 +107,7 @@ def test_deferred_rows_of_several_requests_go_on_together() -> None:
 def test_a_row_that_cannot_be_read_is_named_and_fails_its_request_alone() -> None:
     queue = Batcher(Steps(cascade()[0]), Limits())
     good = queue.submit(rows(1, 2))
-    bad = queue.submit([*rows(1, 2), {"text": "three"}])
+    bad = queue.submit([*rows(1, 2), {"text": "bad"}])
     assert len(good.result(10)) == 2
     with pytest.raises(DataError, match="^Row 3 is no number"):
         bad.result(10)
@@ -167,12 +168,34 @@ def test_a_full_queue_makes_room_for_what_is_urgent() -> None:
 
 
 def test_what_would_come_too_late_is_refused_at_once() -> None:
-    served, _ = cascade()
-    queue = Batcher(Steps(served), Limits())
-    queue.submit(rows(*range(50))).result(10)
+    queue, table = held()
+    waits = queue.submit(rows(2))
     with pytest.raises(Busy, match=r"would take .* s, and 1e-09 s were given") as busy:
         queue.submit(rows(1), within_s=1e-9)
     assert busy.value.retry_after_s > 0
+    table.go.set()
+    assert len(waits.result(10)) == 1
+
+
+def test_an_idle_server_refuses_nobody_however_long_the_last_batch_took() -> None:
+    queue, table = held()
+    clock = queue._clock
+    queue._clock = lambda: clock() + 1000.0
+    table.go.set()
+    while queue._line.pace.of_rows(0, 1) < 100:
+        time.sleep(0.001)
+    assert len(queue.submit(rows(1), within_s=5.0).result(10)) == 1
+
+
+def test_a_cancelled_request_makes_room_at_once() -> None:
+    queue, table = held()
+    crowd = [queue.submit(rows(number)) for number in (2, 3, 4, 5)]
+    assert crowd[1].cancel()
+    assert queue.waiting == 3
+    other = queue.submit(rows(6))
+    table.go.set()
+    assert len(other.result(10)) == 1
+    assert [3] not in table.batches
 
 
 def test_what_has_become_late_while_it_waited_is_not_computed() -> None:

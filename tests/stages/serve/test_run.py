@@ -23,8 +23,8 @@ from penjing.pipeline.serving import serve as serve_package
 from penjing.security.keys import make_key
 from penjing.security.signing import ModelSigner
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served, Service
 from penjing.stages.serve.run import _listening, serve
+from penjing.stages.serve.service import Served, Service
 
 Start = Callable[..., Any]
 
@@ -36,7 +36,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import counting_tier, until_waiting
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served, Service
+from penjing.stages.serve.service import Served, Service
 from penjing.stages.serve.run import serve
 tier, engine = counting_tier()
 def ready(url):

@@ -122,6 +122,7 @@ class Batcher:
             self._line.arrive(request)
             self._unready.append(Work(request, None, range(len(request.rows)), ()))
             (self._compute_next if self._idle else self._ready_next).notify()
+        request.future.add_done_callback(lambda future: self._forget(request) if future.cancelled() else None)
         return request.future
 
     def close(self) -> None:
@@ -147,6 +148,11 @@ class Batcher:
             line.leave(last)
             if last.future.set_running_or_notify_cancel():
                 last.future.set_exception(Busy("The server is busy, and others ask less or come first.", later_s, last.tenant != request.tenant))
+
+    def _forget(self, request: Request) -> None:
+        """Make room where a request was cancelled, before its turn comes."""
+        with self._lock:
+            self._line.leave(request)
 
     def _crowds(self, request: Request) -> bool:
         """Return whether others wait beside the tenant of `request`, so that the refusal is for what it asks itself."""

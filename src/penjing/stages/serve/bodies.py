@@ -17,11 +17,11 @@ from penjing.stages.serve.values import Unfit, is_file, kind_of, name_of
 
 
 class BadBody(BadRequest):
-    """A request that cannot be answered; `status` is its HTTP code."""
+    """A request that cannot be answered; `status` is its HTTP code, `pointer` the field that is to blame, where it is one (RFC 6901)."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, pointer: str = "") -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.pointer = status, pointer
 
 
 async def read_body(stream: AsyncIterator[bytes], limit_bytes: int, announced: str | None) -> bytes:
@@ -56,8 +56,18 @@ def rows_in(body: bytes, content_type: str, example: Row) -> list[Row]:
 def row_of(number: int, given: Any, example: Row) -> Row:
     """Return the row that `given`, an object of JSON values, is, with the columns of `example`; `number` names it. Raises BadBody 422."""
     if not isinstance(given, Mapping):
-        raise BadBody(422, f"Row {number} is {name_of(given)}, not an object. Send {_shape(example)}.")
+        raise BadBody(422, f"{_row(number)} is {name_of(given)}, not an object. Send {_shape(example)}.", _pointer(number))
     return {column: _value(number, column, given, example) for column in example}
+
+
+def row_in(line: bytes, example: Row) -> Row:
+    """Return the row that a line of a stream is. Raises BadBody as `rows_in` does."""
+    return row_of(0, _json(line, f"one object a line, such as {_shape(example)}", ""), example)
+
+
+def line_too_long(limit_bytes: int) -> BadBody:
+    """Return what is told of a line of a stream that is longer than a body may be."""
+    return BadBody(413, f"The line is longer than {limit_bytes / 1e6:g} MB. Send smaller rows.")
 
 
 def json_in(text: str) -> Any:
@@ -66,16 +76,20 @@ def json_in(text: str) -> Any:
 
 
 def _of_json(body: bytes, example: Row) -> list[Row]:
-    try:
-        given = json_in(body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        itself = ", or the file itself with its own content-type" if is_file(example) else ""
-        raise BadBody(400, f"The body is not UTF-8 (byte {error.start}). Send JSON in UTF-8{itself}.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadBody(400, f"The body is not JSON: {error}. Send {_expected(example)}.") from error
+    given = _json(body, _expected(example), ", or the file itself with its own content-type" if is_file(example) else "")
     if not isinstance(given, dict) or not isinstance(given.get("rows"), list):
         raise BadBody(422, f'The body must be an object with a list called "rows". Send {_expected(example)}.')
     return [row_of(number, row, example) for number, row in enumerate(given["rows"], 1)]
+
+
+def _json(body: bytes, expected: str, itself: str) -> Any:
+    """Return what `body` says; `expected` and `itself` say what to send instead. Raises BadBody 400."""
+    try:
+        return json_in(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadBody(400, f"The body is not UTF-8 (byte {error.start}). Send JSON in UTF-8{itself}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadBody(400, f"The body is not JSON: {error}. Send {expected}.") from error
 
 
 def _of_form(body: bytes, content_type: str, example: Row) -> list[Row]:
@@ -109,11 +123,21 @@ def _content(number: int, column: str, field: Field, example: Row) -> str | byte
 def _value(number: int, column: str, given: Mapping[str, Any], example: Row) -> Any:
     if column not in given:
         offered = nearest(column, given) if given else "It is empty."
-        raise BadBody(422, f"Row {number} has no column {column!r}. {offered} Every row needs: {_columns(example)}.")
+        raise BadBody(422, f"{_row(number)} has no column {column!r}. {offered} Every row needs: {_columns(example)}.", _pointer(number))
     try:
         return kind_of(example[column]).read(given[column])
     except Unfit as error:
-        raise BadBody(422, f"Row {number}: column {column!r} {error}") from error
+        raise BadBody(422, f"{_row(number)}: column {column!r} {error}", _pointer(number, column)) from error
+
+
+def _row(number: int) -> str:
+    """Name a row; 0 is the one of a line, which has no number of its own."""
+    return f"Row {number}" if number else "The row"
+
+
+def _pointer(number: int, *fields: str) -> str:
+    """Return where a row, or a field of it, stands in the body."""
+    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in ([*(("rows", str(number - 1)) if number else ()), *fields]))
 
 
 def _columns(example: Row) -> str:

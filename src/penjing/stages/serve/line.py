@@ -164,8 +164,8 @@ class Line:
             self._tags.clear()  # all begin alike again
 
     def ahead_s(self, request: Request) -> float:
-        """Return about how long what stands before `request` takes, were it to arrive now: all of no less priority, but no more of other
-        tenants each than its own, as they share alike.
+        """Return about how long it takes until `request` is answered, were it to arrive now: with all of no less priority, but no more of other
+        tenants each than its own, as they share alike. 0 where nothing stands before it: an idle server finds out.
         """
         own, others = len(request.rows), dict[str, int]()
         for waiting, rows in self._requests.items():
@@ -175,7 +175,8 @@ class Line:
                 own += rows
             else:
                 others[waiting.tenant] = others.get(waiting.tenant, 0) + rows
-        return self.pace.of_rows(0, own + sum(min(rows, own) for rows in others.values()))
+        before = own - len(request.rows) + sum(min(rows, own) for rows in others.values())
+        return self.pace.of_rows(0, len(request.rows) + before) if before else 0.0
 
     def last(self) -> Request | None:
         """Return what stands last of all that has not begun."""

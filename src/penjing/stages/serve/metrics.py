@@ -23,6 +23,7 @@ class Metrics:
         self._errors = Counter(
             "penjing_errors", "Requests for predictions that were not answered, by HTTP status.", ["status"], registry=self._registry
         )
+        self._lines = Counter("penjing_lines", "Lines of streams, by the status of their answer.", ["status"], registry=self._registry)
         self._rows = Counter("penjing_rows", "Rows answered, by the tier that answered.", ["tier"], registry=self._registry)
         self._seconds = Histogram(
             "penjing_request_seconds", "Seconds from a request's arrival to its answer.", buckets=_SECONDS, registry=self._registry
@@ -37,13 +38,21 @@ class Metrics:
         self._seconds.observe(seconds)
         if status >= 400:
             self._errors.labels(str(status)).inc()
-        for prediction in predictions:
-            self._rows.labels(str(prediction.get("tier", ""))).inc()
+        self._answered(predictions)
+
+    def line(self, status: int, predictions: Sequence[Prediction]) -> None:
+        """Count one line of a stream."""
+        self._lines.labels(str(status)).inc()
+        self._answered(predictions)
 
     def batch(self, rows: int, _requests: int, seconds: float) -> None:
         """Count one batch; a batcher's observer."""
         self._batch_rows.observe(rows)
         self._batch_seconds.observe(seconds)
+
+    def _answered(self, predictions: Sequence[Prediction]) -> None:
+        for prediction in predictions:
+            self._rows.labels(str(prediction.get("tier", ""))).inc()
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

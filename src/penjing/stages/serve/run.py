@@ -18,7 +18,8 @@ import uvicorn
 from penjing.core.errors import BadRequest, RunFailed
 from penjing.core.protocols import Predictor
 from penjing.stages.serve.config import ServeConfig
-from penjing.stages.serve.http import Served, app
+from penjing.stages.serve.http import app
+from penjing.stages.serve.service import Served
 
 Ready = Callable[[str], None]
 """Told the server's address once it answers."""

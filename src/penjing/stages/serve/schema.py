@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penjing.core.types import Row
+from penjing.stages.serve.lines import MEDIA as NDJSON
 from penjing.stages.serve.values import is_file, kind_of, shortened
 
 _FILE = {"type": "string", "format": "binary"}
@@ -14,6 +15,7 @@ _TYPED = {"type": "string"}
 def bodies_of(example: Row) -> dict[str, Any]:
     """Return the content-types that a request may have, each with its schema."""
     bodies = {"application/json": {"schema": _rows(example)}, "multipart/form-data": {"schema": _form(example)}}
+    bodies[NDJSON] = {"schema": {**row_schema(example), "description": "One row a line, answered line by line."}}
     if is_file(example):
         bodies |= {kind: {"schema": {"description": "The file itself: one row."}} for kind in ("image/*", "application/octet-stream")}
     return bodies
