@@ -95,6 +95,18 @@ def test_what_stands_last_is_the_newest_of_whoever_holds_most() -> None:
     assert waiting.last() is unimportant
 
 
+def test_what_has_left_is_not_held_on_to() -> None:
+    waiting = line(max_rows=1)
+    kept = [arrived(waiting) for _ in range(3)]
+    for _ in range(5000):
+        waiting.leave(arrived(waiting, priority=9))
+        assert waiting.last() is kept[-1]
+    assert len(waiting._heaps[0]) < 600
+    assert len(waiting._ends) < 10
+    assert [taken(waiting)[0][0] for _ in range(3)] == kept
+    assert waiting.rows == 0
+
+
 def test_what_has_begun_gives_way_to_nobody() -> None:
     waiting = line(max_rows=2)
     arrived(waiting, 5)

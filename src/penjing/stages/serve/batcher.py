@@ -212,14 +212,18 @@ class Batcher:
             with self._lock:
                 now_s = self._clock()
                 wait_s = self._line.wait_s(now_s)
-                if self._unready and self._line.ready < self._limits.max_rows:
+                if self._unready and len(self._unready[0].places) <= self._limits.max_rows - self._line.ready:
                     work = self._take_unready()
                 elif wait_s == 0.0 or (self._closing and wait_s is not None):
                     parts, late = self._line.take(now_s)
                     for request in late:
                         request.future.set_exception(Busy("The answer would come too late.", self._later(0.0)))
                     if parts:
+                        if self._unready:
+                            self._ready_next.notify()
                         return parts
+                elif self._unready:
+                    work = self._take_unready()
                 elif self._done():
                     return []
                 else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ _NEW = 0.2
 """Weight of the last batch in what is known of the pace."""
 _TENANTS = 1000
 """Tenants that are remembered, before those are forgotten that have asked for nothing for a while."""
+_STALE = 256
+"""Works of a step that may have left before they are looked for."""
 _LEAST = 1e-9
 """Seconds a row, while no pace is known."""
 
@@ -128,6 +131,11 @@ class Line:
         self._heaps: list[list[tuple[tuple[int, float, int], int, Work]]] = [[] for _ in range(steps)]
         self._numbers, self._tags, self._served = itertools.count(), dict[str, float](), 0.0
         self._requests: dict[Request, int] = {}
+        """Rows of each that wait."""
+        self._held = Counter[tuple[int, str]]()
+        """The same, of each priority and tenant."""
+        self._ends: list[tuple[int, float, int, Request]] = []
+        """What has arrived, the last first; what has begun or left since is skipped when it is met."""
         self._company, self._ended_s, self._took_s = 1, -math.inf, 0.0
         self.rows = 0
         """Rows that have no answer yet, and are not being computed."""
@@ -144,22 +152,30 @@ class Line:
         if len(self._tags) > _TENANTS:
             self._tags = {tenant: tag for tenant, tag in self._tags.items() if tag > self._served}
         self._tags[request.tenant] = request.tag + max(self.pace.of_rows(0, len(request.rows)), _LEAST * len(request.rows))
-        self._requests[request] = len(request.rows)
-        self.rows += len(request.rows)
+        priority, tag, number = request.order
+        heapq.heappush(self._ends, (-priority, -tag, -number, request))
+        self.back(request, len(request.rows))
 
     def add(self, work: Work) -> None:
         """Let the rows of `work`, which has arrived and is ready, be computed at its step."""
         self.ready += len(work.places)
-        heapq.heappush(self._heaps[work.step], (work.request.order, next(self._numbers), work))
+        heap = self._heaps[work.step]
+        if len(heap) > _STALE and len(heap) > 4 * len(self._requests):  # what has left stands at the end, which may never be reached
+            self.ready -= sum(len(left.places) - left.taken for _, _, left in heap if left.request not in self._requests)
+            heap[:] = [entry for entry in heap if entry[2].request in self._requests]
+            heapq.heapify(heap)
+        heapq.heappush(heap, (work.request.order, next(self._numbers), work))
 
     def back(self, request: Request, rows: int) -> None:
-        """Count `rows` of `request` as waiting again: they go on to another step."""
+        """Count `rows` of `request` as waiting, the first time or again: they go on to another step."""
         self._requests[request] = self._requests.get(request, 0) + rows
+        self._held[request.priority, request.tenant] += rows
         self.rows += rows
 
     def leave(self, request: Request) -> None:
         """Forget what waits of `request`: it failed, was refused or was cancelled."""
-        self.rows -= self._requests.pop(request, 0)
+        self._count_out(request, self._requests.get(request, 0))
+        self._requests.pop(request, None)
         if not self._requests:
             self._tags.clear()  # all begin alike again
 
@@ -167,25 +183,24 @@ class Line:
         """Return about how long it takes until `request` is answered, were it to arrive now: with all of no less priority, but no more of other
         tenants each than its own, as they share alike. 0 where nothing stands before it: an idle server finds out.
         """
-        own, others = len(request.rows), dict[str, int]()
-        for waiting, rows in self._requests.items():
-            if waiting.priority > request.priority:
-                continue
-            if waiting.tenant == request.tenant:
-                own += rows
-            else:
-                others[waiting.tenant] = others.get(waiting.tenant, 0) + rows
-        before = own - len(request.rows) + sum(min(rows, own) for rows in others.values())
+        held = Counter[str]()
+        for (priority, tenant), rows in self._held.items():
+            if priority <= request.priority:
+                held[tenant] += rows
+        own = held.pop(request.tenant, 0)
+        before = own + sum(min(rows, own + len(request.rows)) for rows in held.values())
         return self.pace.of_rows(0, len(request.rows) + before) if before else 0.0
 
     def last(self) -> Request | None:
         """Return what stands last of all that has not begun."""
-        return max((request for request in self._requests if not request.begun), key=lambda request: request.order, default=None)
+        while self._ends and (self._ends[0][3].begun or self._ends[0][3] not in self._requests):
+            heapq.heappop(self._ends)
+        return self._ends[0][3] if self._ends else None
 
     @property
     def tenants(self) -> set[str]:
         """Who waits."""
-        return {request.tenant for request, rows in self._requests.items() if rows}
+        return {tenant for _, tenant in self._held}
 
     def wait_s(self, now_s: float) -> float | None:
         """Return the seconds until the next batch should go: 0 for now, None while nothing is ready.
@@ -226,6 +241,7 @@ class Line:
             parts.append(Part(work, start, stop))
             work.taken, self._served = stop, max(self._served, request.tag)
             self._count_out(request, stop - start)
+            self.ready -= stop - start
             if stop == len(work.places):
                 heapq.heappop(heap)
         return parts, late
@@ -243,17 +259,19 @@ class Line:
         """Return whether nobody waits for `request` any more; from here on it cannot be cancelled."""
         if request.begun:
             gone = request.future.done()
-        elif request.deadline_s <= now_s:
-            late.append(request)
-            gone = True
         else:
-            gone = not request.future.set_running_or_notify_cancel()
-        request.begun = True
+            request.begun, gone = True, not request.future.set_running_or_notify_cancel()
+            if not gone and request.deadline_s <= now_s:
+                late.append(request)
+                gone = True
         if gone:
             self.leave(request)
         return gone
 
     def _count_out(self, request: Request, rows: int) -> None:
         self.rows -= rows
-        self.ready -= rows
-        self._requests[request] -= rows
+        if rows:
+            self._requests[request] -= rows
+            self._held[request.priority, request.tenant] -= rows
+            if not self._held[request.priority, request.tenant]:
+                del self._held[request.priority, request.tenant]
